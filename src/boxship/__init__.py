@@ -1,0 +1,1 @@
+"""Boxship: a Docker-compatible container engine in pure Python."""

@@ -1,0 +1,1 @@
+"""The docker command line: a table of commands, flags, rendering."""

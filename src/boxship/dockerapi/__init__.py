@@ -1,0 +1,1 @@
+"""Docker's wire documents, pure: what inspect, ps and the API print."""

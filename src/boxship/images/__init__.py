@@ -1,0 +1,1 @@
+"""Images in the store: pull, push, unpack, save, load, import."""

@@ -1,0 +1,1 @@
+"""System calls. The only home of ctypes: one wrapper per call, named after it, raising KernelError(syscall, errno, path). Decides nothing. Imported by the fork server and what it forks, never needed by the CLI."""

@@ -1,0 +1,1 @@
+"""Bridge, addresses, ports, the sandbox of a container."""

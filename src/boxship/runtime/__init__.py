@@ -1,0 +1,1 @@
+"""OCI runtime: a bundle goes in, a process comes out. Knows no image and no SQL."""

@@ -1,0 +1,1 @@
+"""Named volumes and what -v and --mount mean."""
