@@ -1,0 +1,53 @@
+"""prctl(2) and the process attributes that Python's os module lacks."""
+
+import ctypes
+
+from boxship.linux.libc import check, libc, number, syscall
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+_CLOSE_RANGE = 436
+_KEYCTL = number(250, 219)
+_PERSONALITY = number(135, 92)
+CLOSE_RANGE_CLOEXEC = 4
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
+    long = ctypes.c_ulong
+    return check(libc.prctl(option, long(arg2), long(arg3), long(arg4), long(arg5)), "prctl")
+
+
+def set_name(name: str) -> None:
+    """The process's comm, 15 bytes at most."""
+    libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
+    """Close all descriptors from `first` to `last`, or mark them close-on-exec (Linux 5.9, 5.11)."""
+    check(syscall(_CLOSE_RANGE, first, last, flags), "close_range")
+
+
+def join_session_keyring(name: str) -> bool:
+    """A fresh session keyring, so that a container can't reach the caller's keys; False where keys are disabled."""
+    return syscall(_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, name.encode(), 0, 0, 0) >= 0
+
+
+def personality(persona: int) -> None:
+    check(syscall(_PERSONALITY, persona), "personality")
+
+
+def setgroups(groups: "list[int]") -> None:
+    """setgroups(2) by way of libc."""
+    array = (ctypes.c_uint32 * len(groups))(*groups)
+    check(libc.setgroups(ctypes.c_size_t(len(groups)), array), "setgroups")
