@@ -83,7 +83,7 @@ def paths(root: str | None = None) -> Paths:
     """The store named by `root`, else BOXSHIP_ROOT, else the system's. Raises InvalidArgument for a relative path."""
     chosen = root or os.environ.get("BOXSHIP_ROOT") or "/var/lib/boxship"
     if not chosen.startswith("/"):
-        raise InvalidArgument(f"the store's path must be absolute: {chosen}", hint="set BOXSHIP_ROOT to an absolute path")
+        raise InvalidArgument(f"the store's path must be absolute: {chosen}", hint="give BOXSHIP_ROOT an absolute path")
     chosen = os.path.normpath(chosen)
     run = os.environ.get("BOXSHIP_RUN") if not root else None
     return Paths(chosen, run or f"/run/boxship/{_short_hash(chosen)}")

@@ -1,7 +1,6 @@
 """The C library and the raw system call. See the package's docstring: nothing is decided here."""
 
 import ctypes
-import errno as _errno
 import os
 
 from boxship.errors import KernelError, Unsupported
@@ -34,9 +33,3 @@ def syscall(nr: int, *args: object) -> int:
 def last_errno() -> int:
     return ctypes.get_errno()
 
-
-def retry_eintr(call: "ctypes._CFuncPtr", *args: object) -> int:
-    while True:
-        result = int(call(*args))
-        if result >= 0 or ctypes.get_errno() != _errno.EINTR:
-            return result

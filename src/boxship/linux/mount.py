@@ -116,7 +116,9 @@ class _MountAttr(ctypes.Structure):
     ]
 
 
-def mount_setattr(fd: int, path: str, flags: int, *, set_: int = 0, clear: int = 0, propagation: int = 0, userns_fd: int = 0) -> None:
+def mount_setattr(
+    fd: int, path: str, flags: int, *, set_: int = 0, clear: int = 0, propagation: int = 0, userns_fd: int = 0
+) -> None:
     """Change the attributes of a mount, with AT_RECURSIVE of all below it."""
     attr = _MountAttr(set_, clear, propagation, userns_fd)
     result = syscall(_MOUNT_SETATTR, fd, os.fsencode(path), flags, ctypes.byref(attr), ctypes.sizeof(attr))
