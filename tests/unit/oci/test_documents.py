@@ -75,9 +75,11 @@ def _validate(name, document):
     from referencing.jsonschema import DRAFT4
 
     # without their ids the schemas find each other by file name
-    schemas = {path.name: json.loads(path.read_text()) for path in folder.glob("*.json") if path.name != "index.json"}
-    for text in schemas.values():
-        text.pop("id", None)
+    def plain(raw):
+        return {key: value for key, value in raw.items() if key != "id" or not isinstance(value, str)}
+
+    files = [path for path in folder.glob("*.json") if path.name != "index.json"]
+    schemas = {path.name: json.loads(path.read_text(), object_hook=plain) for path in files}
     registry = Registry().with_resources(
         (file, Resource.from_contents(text, default_specification=DRAFT4)) for file, text in schemas.items()
     )
