@@ -1,0 +1,79 @@
+"""Take a few pictures with the camera and save them.
+
+CAMERA    what to open: /dev/video0, or a recording
+PICS      the folder for the pictures: /pics/
+FRAMES    how many pictures: 3
+
+Ends with 0 when at least one picture was saved, else with 1 and a line that says why. Runs on Python 3.6 and later.
+"""
+
+import os
+import stat
+import sys
+
+import cv2
+
+CAMERA_MAJOR = 81  # character devices of video4linux: Documentation/admin-guide/devices.txt of the kernel
+TRIES = 10  # a camera that wakes up may give nothing at first
+
+
+def backend(path):
+    """Which part of OpenCV reads the path. Raises OSError when there is nothing to read.
+
+    Left to choose by itself OpenCV tries all of them in turn, and some wait for a long time.
+    """
+    mode = os.stat(path)
+    if stat.S_ISCHR(mode.st_mode) and os.major(mode.st_rdev) == CAMERA_MAJOR:
+        return cv2.CAP_V4L2
+    if stat.S_ISDIR(mode.st_mode) or stat.S_ISFIFO(mode.st_mode) or stat.S_ISCHR(mode.st_mode):
+        raise OSError("it is neither a camera nor a recording")
+    with open(path, "rb"):  # the device is there and may still be forbidden
+        pass
+    return cv2.CAP_FFMPEG
+
+
+def read_frame(camera):
+    """The next picture, or None when the camera gives none."""
+    for _ in range(TRIES):
+        good, frame = camera.read()
+        if good and frame is not None:
+            return frame
+    return None
+
+
+def take(camera, folder, count):
+    """Save up to `count` pictures as frame-1.png, frame-2.png…; returns their paths."""
+    paths = []
+    while len(paths) < count:
+        frame = read_frame(camera)
+        if frame is None:
+            break
+        path = os.path.join(folder, "frame-%d.png" % (len(paths) + 1))
+        if not cv2.imwrite(path, frame):
+            raise OSError("cannot write %s" % path)
+        print("saved %s (%d x %d)" % (path, frame.shape[1], frame.shape[0]), flush=True)
+        paths.append(path)
+    return paths
+
+
+def main():
+    path = os.environ.get("CAMERA", "/dev/video0")
+    folder = os.environ.get("PICS", "/pics/")
+    count = int(os.environ.get("FRAMES", "3"))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        camera = cv2.VideoCapture(path, backend(path))
+        if not camera.isOpened():
+            raise OSError("OpenCV finds no pictures in it")
+        try:
+            saved = take(camera, folder, count)
+        finally:
+            camera.release()
+    except OSError as error:
+        reason = error.strerror.lower() if error.strerror else str(error)
+        return "cannot take pictures with %s: %s (is it passed by --device?)" % (path, reason)
+    return None if saved else "the camera gives no pictures: %s" % path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
