@@ -207,8 +207,8 @@ class Healthcheck(Command):
 class Onbuild(Command):
     expression: str
     """The text kept in the image's config, here-documents included."""
-    trigger: Command
-    """The same, decoded."""
+    trigger: Instruction
+    """The same, parsed. Docker checks its words only in the build that pulls the trigger: decode.decode_trigger()."""
 
 
 @dataclass(frozen=True, slots=True)
