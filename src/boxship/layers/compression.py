@@ -15,7 +15,7 @@ try:
 except ImportError:  # pragma: no cover - machines without an isal wheel
     _gzip = zlib
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18  # stays in the second level cache between reading, hashing and writing
 BOMB_RATIO = 250
 BOMB_FLOOR = 1 << 30
 GZIP_LEVEL = 2
@@ -140,7 +140,7 @@ class Inflater:
             raise InvalidArgument(f"damaged {self._kind} stream: {str(error)[:200]}") from None
 
     def _fill(self) -> bytes:
-        data = self._head or self._source.read(CHUNK // 4)
+        data = self._head or self._source.read(CHUNK)
         self._head = b""
         self.taken += len(data)
         return data

@@ -16,7 +16,7 @@ from boxship.layers.view import WHITEOUT
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIR = _READ | os.O_DIRECTORY
-_FLUSH = 1 << 20
+_FLUSH = 1 << 18
 _OCTAL7 = 0o7777777
 _OCTAL11 = 0o77777777777
 _KINDS = {stat.S_IFLNK: b"2", stat.S_IFCHR: b"3", stat.S_IFBLK: b"4", stat.S_IFDIR: b"5", stat.S_IFIFO: b"6"}
@@ -128,8 +128,7 @@ class _Packer:
                 kind = stat.S_IFMT(info.st_mode)
                 if name.startswith(b".wh."):
                     raise InvalidArgument(
-                        f"file name is reserved for layers: {entry.name}",
-                        hint="names that start with .wh. mark deletions in a layer",
+                        f"file name is reserved for layers: {entry.name}", hint="names with .wh. in front mark deletions"
                     )
                 if kind == stat.S_IFSOCK:
                     continue
@@ -237,14 +236,8 @@ class _Packer:
         if len(link) > 100:
             pax[b"linkpath"] = link
             link = link[:100]
-        for key, value, limit in (
-            (b"uid", uid, _OCTAL7),
-            (b"gid", gid, _OCTAL7),
-            (b"size", size, _OCTAL11),
-            (b"mtime", mtime, _OCTAL11),
-        ):
-            if value > limit:
-                pax[key] = b"%d" % value
+        big = ((b"uid", uid, _OCTAL7), (b"gid", gid, _OCTAL7), (b"size", size, _OCTAL11), (b"mtime", mtime, _OCTAL11))
+        pax.update((key, b"%d" % value) for key, value, limit in big if value > limit)
         if pax:
             self._pax(pax, name, mtime)
         uid, gid = (0 if uid > _OCTAL7 else uid), (0 if gid > _OCTAL7 else gid)

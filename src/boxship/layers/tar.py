@@ -61,6 +61,24 @@ def number(field: bytes) -> int:
         raise InvalidArgument(f"invalid number in tar header: {text[:20]!r}") from None
 
 
+def _numbers(header: Header, block: bytes) -> None:
+    """The five numbers every header has. The plain form, octal digits and an end mark, is read without ceremony."""
+    try:
+        if block[107] | block[115] | block[123] | block[135] | block[147] not in (0, 32):
+            raise ValueError
+        header.mode = int(block[100:107], 8) & 0o7777
+        header.uid = int(block[108:115], 8)
+        header.gid = int(block[116:123], 8)
+        header.stored = header.size = int(block[124:135], 8)
+        header.mtime_ns = int(block[136:147], 8) * 1_000_000_000
+    except ValueError:
+        header.mode = number(block[100:108]) & 0o7777
+        header.uid = number(block[108:116])
+        header.gid = number(block[116:124])
+        header.stored = header.size = number(block[124:136])
+        header.mtime_ns = number(block[136:148]) * 1_000_000_000
+
+
 def _text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
 
@@ -261,11 +279,7 @@ class Reader:
         if name is not None:
             header.name = name
         header.link = link if link is not None else _text(block[157:257])
-        header.mode = number(block[100:108]) & 0o7777
-        header.uid = number(block[108:116])
-        header.gid = number(block[116:124])
-        header.stored = header.size = number(block[124:136])
-        header.mtime_ns = number(block[136:148]) * 1_000_000_000
+        _numbers(header, block)
         header.xattrs = header.sparse = None
         header.major = header.minor = 0
         if kind in b"34":
