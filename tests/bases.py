@@ -156,6 +156,19 @@ def changes(name: str) -> list[str]:
     return [*CHANGES, 'CMD ["/bin/sh"]' if name.startswith("alpine") else 'CMD ["/bin/bash"]', label]
 
 
+def config(name: str) -> dict[str, object]:
+    """The same as a document: what a registry serves."""
+    path = CHANGES[0].removeprefix("ENV ")
+    if name == "busybox":
+        return {"Env": [path], "Cmd": ["sh"]}
+    shell = "/bin/sh" if name.startswith("alpine") else "/bin/bash"
+    return {"Env": [path], "Cmd": [shell], "Labels": {standin.LABEL: _host_distribution()}}
+
+
+def machine() -> str:
+    return os.uname().machine
+
+
 def command() -> str:
     """The boxship of this environment, else the first on PATH."""
     beside = pathlib.Path(sys.executable).parent / "boxship"

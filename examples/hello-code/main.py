@@ -10,11 +10,13 @@ Ends with 0 when at least one picture was saved, else with 1 and a line that say
 import os
 import stat
 import sys
+import time
 
 import cv2
 
 CAMERA_MAJOR = 81  # character devices of video4linux: Documentation/admin-guide/devices.txt of the kernel
-TRIES = 10  # a camera that wakes up may give nothing at first
+TRIES, PATIENCE = 10, 5  # times and seconds: a camera that wakes up may give nothing at first
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")  # seconds that OpenCV waits for a frame; its default is 10
 
 
 def backend(path):
@@ -34,10 +36,13 @@ def backend(path):
 
 def read_frame(camera):
     """The next picture, or None when the camera gives none."""
+    deadline = time.time() + PATIENCE
     for _ in range(TRIES):
         good, frame = camera.read()
         if good and frame is not None:
             return frame
+        if time.time() > deadline:
+            break
     return None
 
 

@@ -8,4 +8,4 @@ application = Flask(__name__)
 @application.route("/", methods=["GET", "POST"])
 def hello():
     name = request.values.get("name", "").strip() or "fellow earthling"
-    return f"hello {name}\n", 200, {"Content-Type": "text/plain; charset=utf-8"}
+    return f"hello {name}", 200, {"Content-Type": "text/plain; charset=utf-8"}

@@ -1,0 +1,99 @@
+"""What all tests share: stores that leave nothing behind, the command, a registry, and the rule about skips.
+
+With BOXSHIP_CI=1 (.ci/run sets it) a skip is a failure, unless its reason says what this machine cannot do, or that
+the tables, which are no part of the repository, are absent.
+"""
+
+import fcntl
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests import bases, stores
+from tests import registry as registries
+
+_ALLOWED = ("this machine cannot", "the conformance tables are absent", "the schemas are absent")
+_IN_CI = os.environ.get("BOXSHIP_CI") == "1"
+
+Runner = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def _no_root() -> str | None:
+    """Why tests that need root can't run here."""
+    if not sys.platform.startswith("linux"):
+        return "this machine cannot run containers: not Linux"
+    if os.geteuid() != 0:
+        return "needs root"
+    # in a child, for namespaces stay with whoever makes them
+    probe = "import ctypes,sys; sys.exit(ctypes.CDLL(None).unshare(0x20000 | 0x40000000) != 0)"
+    if subprocess.run([sys.executable, "-c", probe], check=False).returncode != 0:
+        return "this machine cannot make namespaces"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("root")]
+    reason = _no_root() if marked else None
+    for item in marked if reason else []:
+        item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Any:
+    report = yield
+    if _IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr).removeprefix("Skipped: ")
+        # a row of a table that does not apply is left out in the source, with its reason, whatever the machine
+        of_a_row = hasattr(item, "callspec") and any(mark.name == "skip" for mark in item.own_markers) and reason != "needs root"
+        if not of_a_row and not reason.startswith(_ALLOWED):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid}: skipped where nothing may be skipped: {reason}"
+    return report
+
+
+@pytest.fixture
+def store() -> Iterator[stores.Store]:
+    """A store of the test's own: `store.run("ps", "-a")`. Needs root."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    with stores.make() as made:
+        yield made
+
+
+@pytest.fixture
+def boxship(store: stores.Store) -> Runner:
+    """The command on a store of the test's own: boxship("run", "--rm", "busybox", "true").stdout."""
+    return store.run
+
+
+@pytest.fixture
+def busybox(store: stores.Store) -> str:
+    """The name of a tiny image in the test's store."""
+    put_busybox(store)
+    return "busybox"
+
+
+def put_busybox(store: stores.Store) -> None:
+    changes = [word for change in bases.changes("busybox") for word in ("--change", change)]
+    store.run("import", *changes, str(bases.tarball("busybox")), "busybox")
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[registries.Registry]:
+    """docker-registry with busybox; the workers of one test run share its storage. `registry.base("ubuntu:18.04")` adds more."""
+    if not registries.available():
+        pytest.skip("docker-registry is not installed")
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    folder = pathlib.Path(shared) / "registry"
+    folder.mkdir(exist_ok=True)
+    with registries.serve(folder) as served:
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            served.base("busybox")
+        yield served
