@@ -306,8 +306,15 @@ def _healthcheck(instruction: Instruction) -> c.Healthcheck:
     line = _command_line(instruction, tuple(words))
     if not line:
         raise DockerfileError("Missing command after HEALTHCHECK CMD")
-    times = [_interval(flags, name) for name in ("interval", "timeout", "start-period", "start-interval")]
-    return c.Healthcheck(instruction, ("CMD" if instruction.json else "CMD-SHELL", *line), *times, _retries(flags))
+    return c.Healthcheck(
+        instruction,
+        ("CMD" if instruction.json else "CMD-SHELL", *line),
+        _interval(flags, "interval"),
+        _interval(flags, "timeout"),
+        _interval(flags, "start-period"),
+        _interval(flags, "start-interval"),
+        _retries(flags),
+    )
 
 
 def _interval(flags: Flags, name: str) -> int:
