@@ -145,20 +145,21 @@ def ct_status(bits: int) -> "list[bytes]":
     return _has_bits(CT_STATUS, bits)
 
 
-def _name(name: str) -> bytes:
+def ifname(name: str) -> bytes:
+    """An interface's name as the registers hold it."""
     return name.encode().ljust(_IFNAMSIZ, b"\0")
 
 
 def iifname_is(name: str) -> "list[bytes]":
-    return [meta(META_IIFNAME), equal(_name(name))]
+    return [meta(META_IIFNAME), equal(ifname(name))]
 
 
 def oifname_is(name: str) -> "list[bytes]":
-    return [meta(META_OIFNAME), equal(_name(name))]
+    return [meta(META_OIFNAME), equal(ifname(name))]
 
 
 def oifname_is_not(name: str) -> "list[bytes]":
-    return [meta(META_OIFNAME), unequal(_name(name))]
+    return [meta(META_OIFNAME), unequal(ifname(name))]
 
 
 def _in_subnet(offset: int, network: bytes, prefixlen: int) -> "list[bytes]":
