@@ -1,0 +1,95 @@
+"""The cache key of a step, and what it was made of. Pure but for reading the trees it is given.
+
+key = H(parent, operation, content of inputs). `parent` is what the parent's file system is (its chain ID) together with
+the base image's ID: a base image that differs only in its config is another base. A process's key holds its arguments
+and environment, so ARG counts once it is declared; COPY's holds names, types, modes, owners, links and contents, no
+times. The parts are kept beside the key: they say later why a step missed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from boxship.build import graph
+from boxship.build.tree import Node, Tree, xattrs
+
+VERSION = 1
+"""Counts up when the same inputs begin to give another result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    digest: str
+    parts: dict[str, Any]
+
+
+def make(parts: dict[str, Any]) -> Key:
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return Key(sha256(text.encode()).hexdigest(), parts)
+
+
+def of(op: graph.Op, parent: str, inputs: dict[str, str]) -> Key:
+    """`inputs`: content digests by the name of the source."""
+    return make({"version": VERSION, "parent": parent, **_operation(op), "inputs": inputs})
+
+
+def _operation(op: graph.Op) -> dict[str, Any]:
+    if isinstance(op, graph.RunProcess):
+        script = [op.script.name, op.script.data] if op.script else None
+        return {"op": "run", "argv": op.argv, "env": op.env, "cwd": op.cwd, "user": op.user, "script": script}
+    if isinstance(op, graph.MakeDirectory):
+        return {"op": "mkdir", "path": op.path, "user": op.user}
+    if isinstance(op, graph.CopyFiles):
+        return {
+            "op": "add" if op.unpack else "copy",
+            "sources": [source_name(source) for source in op.sources],
+            "dest": op.dest,
+            "chown": op.chown,
+            "chmod": op.chmod,
+        }
+    return {"op": "from", "image": op.image.id}
+
+
+def source_name(source: graph.Source) -> str:
+    if isinstance(source, graph.TreeSource):
+        return f"context:{source.path}" if source.vertex is None else f"stage:{source.path}"
+    if isinstance(source, graph.UrlSource):
+        return source.url
+    return f"inline:{source.name}"
+
+
+def content(tree: Tree, nodes: list[tuple[str, Node]], owners: bool) -> str:
+    """One digest over whole trees. `nodes`: (the name under which it is copied, where it begins)."""
+    state = sha256()
+    links: dict[tuple[int, int], str] = {}
+    for name, node in nodes:
+        pending = [(name, node)]
+        while pending:
+            path, entry = pending.pop()
+            state.update(_line(tree, path, entry, owners, links))
+            if stat.S_ISDIR(entry.info.st_mode):
+                inside = [(f"{path}/{child.path.rpartition('/')[2]}", child) for child in tree.children(entry)]
+                pending.extend(reversed(inside))
+    return state.hexdigest()
+
+
+def _line(tree: Tree, path: str, node: Node, owners: bool, links: dict[tuple[int, int], str]) -> bytes:
+    info = node.info
+    fields: list[str] = [path, f"{info.st_mode:o}"]
+    if stat.S_ISREG(info.st_mode):
+        fields.append(tree.digest(node))
+        if info.st_nlink > 1:
+            fields.append(links.setdefault((info.st_dev, info.st_ino), path))
+    elif stat.S_ISLNK(info.st_mode):
+        fields.append(os.readlink(node.real))
+    elif stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
+        fields.append(str(info.st_rdev))
+    if owners:
+        fields.append(f"{info.st_uid}:{info.st_gid}")
+        fields.extend(f"{name}={value.hex()}" for name, value in xattrs(node).items())
+    return "\0".join(fields).encode(errors="surrogateescape") + b"\0\0"

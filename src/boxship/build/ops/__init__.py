@@ -1,0 +1,1 @@
+"""What each kind of step does to the directory of its new layer."""

@@ -1,0 +1,116 @@
+"""Where a build works: one directory below tmp/, locked while its process lives, and one lock per cache key.
+
+A killed build leaves its directory without a lock: the next build removes it. The lock is flock(2) on the directory
+itself, so it needs no file beside it and dies with the process. Whoever takes a lock checks that the name still means
+what was locked: between opening and locking it may have been swept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+
+from boxship.config import Paths
+from boxship.errors import BoxshipError, Unavailable
+from boxship.layers.remove import remove_tree
+from boxship.snapshots.overlay import short_name
+
+_PREFIX = "build-"
+_KEY = "buildkey-"
+_PAUSE = 0.02
+
+
+class Workplace:
+    """`with Workplace(paths) as place:` place.path is an empty directory that is gone afterwards."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.path = ""
+        self._fd = -1
+
+    def __enter__(self) -> Workplace:
+        sweep(self.paths)
+        while True:
+            path = f"{self.paths.tmp}/{_PREFIX}{short_name()}"
+            try:
+                os.mkdir(path, 0o711)
+            except OSError as error:
+                raise in_words(error, "make a place to work") from None
+            fd = _locked(path, os.O_RDONLY | os.O_DIRECTORY)
+            if fd is not None:
+                self.path, self._fd = path, fd
+                return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            remove_tree(self.path)
+        os.close(self._fd)
+
+
+def _locked(path: str, flags: int) -> int | None:
+    """A descriptor that holds the lock of what `path` names; None when another has it, or when it is gone."""
+    try:
+        fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        named, mine = os.lstat(path), os.fstat(fd)
+        if (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino):
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(fd)
+    return None
+
+
+def sweep(paths: Paths) -> int:
+    """Remove what killed builds have left; how many there were."""
+    count = 0
+    for name in os.listdir(paths.tmp):
+        path = f"{paths.tmp}/{name}"
+        directory = name.startswith(_PREFIX)
+        if not directory and not name.startswith(_KEY):
+            continue
+        fd = _locked(path, os.O_RDONLY | (os.O_DIRECTORY if directory else 0))
+        if fd is None:
+            continue
+        try:
+            with contextlib.suppress(OSError):
+                remove_tree(path) if directory else os.unlink(path)
+            count += directory
+        finally:
+            os.close(fd)
+    return count
+
+
+@contextlib.contextmanager
+def key_lock(paths: Paths, key: str, check: Callable[[], None]) -> Iterator[None]:
+    """One build at a time works on a key, whatever process it is in. `check` is called while waiting and may raise."""
+    path = f"{paths.tmp}/{_KEY}{key[:32]}"
+    while True:
+        fd = _locked(path, os.O_RDWR | os.O_CREAT)
+        if fd is not None:
+            break
+        check()
+        time.sleep(_PAUSE)
+    try:
+        yield
+    finally:
+        # removed while it is still locked: whoever opened it meanwhile sees that the name is gone and asks again
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        os.close(fd)
+
+
+def in_words(error: OSError, what: str) -> BoxshipError:
+    """An operating system error as the user should read it."""
+    from errno import EDQUOT, ENOSPC
+
+    if error.errno in (ENOSPC, EDQUOT):
+        return Unavailable(f"no space left on device: can't {what}", hint="boxship image prune frees space")
+    where = f": {error.filename}" if error.filename else ""
+    return Unavailable(f"can't {what}: {(error.strerror or str(error)).lower()}{where}")
