@@ -1,0 +1,31 @@
+"""pull: an image from a registry."""
+
+from boxship.cli.flags import BOOL, LATER, STRING, Call, Command
+from boxship.cli.streams import out
+
+COMMAND = Command(
+    "[OPTIONS] NAME[:TAG|@DIGEST]",
+    (
+        ("all-tags", "a", BOOL, False, "Pull every tag of the repository", LATER),
+        ("disable-content-trust", "", BOOL, True, "Skip image verification (default true)", LATER),
+        ("platform", "", STRING, "", "Platform of the image (os/arch)"),
+        ("quiet", "q", BOOL, False, "Don't show progress"),
+    ),
+    least=1,
+    most=1,
+)
+
+
+def main(call: Call) -> int:
+    from boxship.cli.progress import reporter
+    from boxship.engine import images
+    from boxship.oci import reference as references
+
+    reference = references.parse(call.args[0])
+    quiet = call["quiet"]
+    if not quiet and not reference.tag and not reference.digest:
+        out("Using default tag: latest\n")
+    progress = None if quiet else reporter()
+    images.pull(call.store(), call.args[0], platform=call["platform"] or None, progress=progress)
+    out(f"{reference.with_default_tag()}\n")
+    return 0
