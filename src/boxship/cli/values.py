@@ -44,7 +44,7 @@ def integer(text: str) -> int:
     """Go's ParseInt with base 0: 10, -1, 0x1f, 0o17, 017, 0b1, 1_000; 64 bits."""
     wrong = f'strconv.ParseInt: parsing "{text}": invalid'
     body = text[1:] if text[:1] in ("-", "+") else text
-    if not body or not body.isascii() or not body[0].isdigit():
+    if not (body.isascii() and body.replace("_", "").isalnum() and body[0].isdigit()):
         raise ValueError(f"{wrong} syntax")
     if len(body) > 1 and body[0] == "0" and body[1] in "01234567_":
         body = "0o" + body[1:]
@@ -96,12 +96,14 @@ def cpus(text: str) -> int:
 
 
 def _rational(text: str) -> "tuple[int, int]":
-    mantissa, _, exponent = text.lower().partition("e")
+    mantissa, mark, exponent = text.lower().partition("e")
     whole, _, fraction = mantissa.partition(".")
+    # more than 400 would take long and mean nothing
+    shift = _decimal(exponent) if mark else 0
     digits = whole + fraction
-    if not digits.lstrip("+-").isdigit() or not digits.isascii() or abs(int(exponent or "0")) > 400:
+    if not (digits.lstrip("+-").isdigit() and digits.isascii()) or abs(shift) > 400:
         raise ValueError(text)
-    power = int(exponent or "0") - len(fraction)
+    power = shift - len(fraction)
     return (int(digits) * 10**power, 1) if power >= 0 else (int(digits), 10**-power)
 
 
