@@ -35,7 +35,7 @@ class Writer:
 
     def __init__(self, store: "ContentStore", path: str, fd: int) -> None:
         self._store = store
-        self._path = path
+        self.path = path
         self._fd = fd
         self._hash = hashlib.sha256()
         self.offset = 0
@@ -72,10 +72,10 @@ class Writer:
         target = self._store.path(found)
         os.fchmod(self._fd, 0o600)
         try:
-            os.rename(self._path, target)
+            os.rename(self.path, target)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
-            os.rename(self._path, target)
+            os.rename(self.path, target)
         self.close()
         return found
 
@@ -83,7 +83,7 @@ class Writer:
         """Remove the partial."""
         if self._fd >= 0:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
+                os.unlink(self.path)
         self.close()
 
     def close(self) -> None:

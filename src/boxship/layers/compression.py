@@ -103,7 +103,7 @@ class Inflater:
 
     def __init__(self, source: Readable, kind: str, head: bytes = b"") -> None:
         self._source = source
-        self._kind = kind
+        self.kind = kind
         self._head = head
         self._decoder = _decoder(kind)
         self._done = False
@@ -117,7 +117,7 @@ class Inflater:
             if self._decoder.needs_input:
                 data = self._fill()
                 if not data:
-                    raise InvalidArgument(f"{self._kind} stream ends too early")
+                    raise InvalidArgument(f"{self.kind} stream ends too early")
             out = self._decode(data, size)
             if self._decoder.eof:
                 self._next_member(self._decoder.unused_data)
@@ -137,7 +137,7 @@ class Inflater:
         except (InvalidArgument, MemoryError):
             raise
         except Exception as error:  # zlib.error, ZstdError, OSError, LZMAError, IsalError: no common base
-            raise InvalidArgument(f"damaged {self._kind} stream: {str(error)[:200]}") from None
+            raise InvalidArgument(f"damaged {self.kind} stream: {str(error)[:200]}") from None
 
     def _fill(self) -> bytes:
         data = self._head or self._source.read(CHUNK)
@@ -157,12 +157,12 @@ class Inflater:
             break
         if not rest:
             self._done = True
-        elif detect(rest) == self._kind:
-            self._decoder = _decoder(self._kind)
+        elif detect(rest) == self.kind:
+            self._decoder = _decoder(self.kind)
             self._head = rest
             self.taken -= len(rest)
         else:
-            raise InvalidArgument(f"trailing data after the {self._kind} stream")
+            raise InvalidArgument(f"trailing data after the {self.kind} stream")
 
 
 class Plain:

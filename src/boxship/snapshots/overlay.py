@@ -20,6 +20,8 @@ from boxship.layers.remove import remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from boxship.config import Paths
 
 MAX_LOWERS = 127
@@ -59,6 +61,11 @@ def options(paths: "Paths", directory: str, lowers: "list[str] | tuple[str, ...]
 
 def _escaped(path: str) -> str:
     return path.replace("\\", "\\\\").replace(",", "\\,")
+
+
+def mounts(paths: "Paths", directory: str, lowers: "list[str] | tuple[str, ...]") -> "list[dict[str, Any]]":
+    """What the runtime has to mount on the root directory, as in an OCI spec; names count from paths.layers."""
+    return [{"type": "overlay", "source": "overlay", "options": [options(paths, directory, lowers)]}]
 
 
 def mount(paths: "Paths", directory: str, lowers: "list[str] | tuple[str, ...]", target: str) -> None:
