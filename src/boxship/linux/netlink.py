@@ -54,6 +54,8 @@ _I32 = Struct("=i")
 
 _BUFFER = 1 << 16  # a dump fills at most 32 KiB per message (netlink_dump in the kernel)
 _DUMP_ATTEMPTS = 5
+_SEND_BUFFER = 100_000  # about half of the usual net.core.wmem_default: what is longer needs more room
+_SO_SNDBUFFORCE = 32
 
 
 # Attributes: made and read
@@ -183,6 +185,8 @@ class Netlink:
 
     def transmit(self, data: bytes) -> None:
         try:
+            if len(data) > _SEND_BUFFER:
+                self._socket.setsockopt(_socket.SOL_SOCKET, _SO_SNDBUFFORCE, len(data) + _SEND_BUFFER)
             self._socket.send(data)
         except OSError as error:
             raise KernelError("send", error.errno or 0, self._name) from None

@@ -86,6 +86,7 @@ _NAT_DNAT = 1
 _UDATA_COMMENT = 0
 
 _IFNAMSIZ = 16
+_ELEMENTS_PER_MESSAGE = 500  # all of them are one attribute, whose length has 16 bits
 _BE32 = Struct(">I")
 _BE64 = Struct(">Q")
 _NATIVE32 = Struct("=I")
@@ -275,21 +276,26 @@ def add_set(table: str, name: str, keys: "tuple[int, ...]", number: int) -> "Mes
     return _message(_NEWSET, NLM_F_CREATE, "NEWSET", f"{table} {name}", *parts, be32(10, number))
 
 
-def _elements(table: str, name: str, elements: "list[tuple[bytes, bytes]]") -> "list[bytes]":
-    parts = [nested(1, _value(1, key), _value(2, data) if data else b"") for key, data in elements]
-    return [text(2, name), text(1, table), nested(3, *parts)]
+def _elements(
+    kind: int, flags: int, words: str, where: "tuple[str, str]", elements: "list[tuple[bytes, bytes]]"
+) -> "list[Message]":
+    made = []
+    table, name = where
+    for at in range(0, len(elements), _ELEMENTS_PER_MESSAGE):
+        some = elements[at : at + _ELEMENTS_PER_MESSAGE]
+        parts = [nested(1, _value(1, key), _value(2, data) if data else b"") for key, data in some]
+        made.append(_message(kind, flags, words, f"{table} {name}", text(2, name), text(1, table), nested(3, *parts)))
+    return made
 
 
-def add_elements(table: str, name: str, elements: "list[tuple[bytes, bytes]]") -> "Message":
+def add_elements(table: str, name: str, elements: "list[tuple[bytes, bytes]]") -> "list[Message]":
     """(key, data) pairs; data is b'' in a set. The batch fails with EEXIST when a key has other data already."""
-    parts = _elements(table, name, elements)
-    return _message(_NEWSETELEM, NLM_F_CREATE, "NEWSETELEM", f"{table} {name}", *parts)
+    return _elements(_NEWSETELEM, NLM_F_CREATE, "NEWSETELEM", (table, name), elements)
 
 
-def delete_elements(table: str, name: str, keys: "list[bytes]") -> "Message":
+def delete_elements(table: str, name: str, keys: "list[bytes]") -> "list[Message]":
     """The batch fails with ENOENT when one of them is not there."""
-    parts = _elements(table, name, [(key, b"") for key in keys])
-    return _message(_DELSETELEM, 0, "DELSETELEM", f"{table} {name}", *parts)
+    return _elements(_DELSETELEM, 0, "DELSETELEM", (table, name), [(key, b"") for key in keys])
 
 
 # Answers

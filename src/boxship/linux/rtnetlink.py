@@ -40,6 +40,7 @@ _AF_BRIDGE = 7
 RTM_NEWLINK = 16
 RTM_DELLINK = 17
 RTM_GETLINK = 18
+RTM_SETLINK = 19
 RTM_NEWADDR = 20
 RTM_GETADDR = 22
 RTM_NEWROUTE = 24
@@ -52,6 +53,7 @@ _IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
 _IFLA_MTU = 4
 _IFLA_MASTER = 10
+_IFLA_PROTINFO = 12
 _IFLA_OPERSTATE = 16
 _IFLA_LINKINFO = 18
 _IFLA_IFALIAS = 20
@@ -60,6 +62,7 @@ _IFLA_EXT_MASK = 29
 _IFLA_INFO_KIND = 1
 _IFLA_INFO_DATA = 2
 _VETH_INFO_PEER = 1
+_IFLA_BRPORT_MODE = 4
 _IF_OPER_UP = b"\x06"  # RFC 2863
 _RTEXT_FILTER_SKIP_STATS = 8  # statistics are most of a link's answer
 
@@ -169,6 +172,12 @@ def bridge_entry(index: int, mac: str) -> "Message":
     """Tell the bridge that `mac` is found behind its port `index`, whatever it has learnt before."""
     body = _NDMSG.pack(_AF_BRIDGE, 0, index, _NUD_NOARP, _NTF_MASTER, 0) + attribute(_NDA_LLADDR, mac_bytes(mac))
     return RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body, "NEWNEIGH", mac
+
+
+def hairpin(index: int) -> "Message":
+    """Let the bridge send frames back over the port `index` on which they came."""
+    body = _IFINFO.pack(_AF_BRIDGE, 0, index, 0, 0) + nested(_IFLA_PROTINFO, attribute(_IFLA_BRPORT_MODE, b"\x01"))
+    return RTM_SETLINK, 0, body, "SETLINK", f"index {index}"
 
 
 def get_link(name: str) -> "Message":

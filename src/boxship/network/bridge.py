@@ -187,10 +187,13 @@ def ensure(name: str, table: str, subnet: str) -> BridgeInfo:
     try:
         with rtnetlink.Route() as route, nft.Nftables() as rules:
             stamp = _stamp(name, subnet)
-            fresh = _ensure_table(rules, name, table, subnet)
             link = route.find(name)
+            if link is not None and link.alias != stamp and not _half_made(link, subnet):
+                _discard(route, link)
+                link = None
+            fresh = _ensure_table(rules, name, table, subnet)
             if link is None or link.alias != stamp or not link.up:
-                link = _ensure_link(route, link, name, subnet)
+                link = _ensure_link(route, name, subnet)
             _ensure_foreign(rules, name)
             return BridgeInfo(link.index, subnet, fresh)
     except KernelError as error:
@@ -227,12 +230,8 @@ def _ensure_table(rules: nft.Nftables, name: str, table: str, subnet: str) -> bo
     raise Unavailable(f"the firewall table keeps changing: {table}", hint="try again")
 
 
-def _ensure_link(route: rtnetlink.Route, link: "rtnetlink.Link | None", name: str, subnet: str) -> rtnetlink.Link:
-    if link is not None and not _half_made(link, subnet) and link.alias != _stamp(name, subnet):
-        _discard(route, link)
-        link = None
-    if link is None:
-        _tolerate(route, rtnetlink.bridge(name, ipam.mac_of(ipam.gateway(subnet))), EEXIST)
+def _ensure_link(route: rtnetlink.Route, name: str, subnet: str) -> rtnetlink.Link:
+    _tolerate(route, rtnetlink.bridge(name, ipam.mac_of(ipam.gateway(subnet))), EEXIST)
     made = route.find(name)
     if made is None:
         raise KernelError("rtnetlink GETLINK", ENODEV, name)

@@ -72,7 +72,9 @@ def publish(table: str, published: "Iterable[Published]") -> None:
     if not wanted:
         return
     with nft.Nftables() as rules:
-        batch = [nft.add_elements(table, name, list(elements.items())) for name, elements in wanted.items()]
+        batch = []
+        for name, elements in wanted.items():
+            batch += nft.add_elements(table, name, list(elements.items()))
         try:
             rules.commit(batch)
         except KernelError as error:
@@ -87,9 +89,8 @@ def _replace(rules: nft.Nftables, table: str, wanted: "Elements") -> None:
         for name, elements in wanted.items():
             there = rules.elements(table, name)
             stale = [key for key, data in there if key in elements and elements[key] != data]
-            if stale:
-                batch.append(nft.delete_elements(table, name, stale))
-            batch.append(nft.add_elements(table, name, list(elements.items())))
+            batch += nft.delete_elements(table, name, stale)
+            batch += nft.add_elements(table, name, list(elements.items()))
         try:
             rules.commit(batch)
             return
@@ -119,8 +120,7 @@ def _delete(rules: nft.Nftables, table: str, unwanted: "Elements") -> None:
     batch = []
     for name, elements in unwanted.items():
         keys = [key for key, data in rules.elements(table, name) if elements.get(key) == data]
-        if keys:
-            batch.append(nft.delete_elements(table, name, keys))
+        batch += nft.delete_elements(table, name, keys)
     if batch:
         rules.commit(batch)
 

@@ -105,9 +105,12 @@ def connect(
     host_veth_name: str,
     *,
     interface: str = "eth0",
+    hairpin: bool = False,
 ) -> None:
     """Give the sandbox an interface on the bridge, its address and a default route (none when `gateway` is '').
 
+    `hairpin` lets the container reach its own published ports; it also gets its own broadcasts back, so leave it off for a
+    container that publishes none. (Where br_netfilter is loaded, the packet is turned round inside the bridge.)
     `host_veth_name` must be fresh: the end of a sandbox that was closed a moment ago may still be there. Raises KernelError;
     the caller then closes the sandbox, and nothing is left.
     """
@@ -123,11 +126,17 @@ def connect(
         if gateway:
             steps.append(rtnetlink.default_route(gateway, index))
         inside.send(*steps)
-        _settle(host, host_veth_name, mac)
+        index = _settle(host, host_veth_name)
+        # a container that was restarted has the same address on another port
+        last = [rtnetlink.bridge_entry(index, mac)]
+        if hairpin:
+            last.append(rtnetlink.hairpin(index))
+        host.send(*last)
 
 
-def _settle(host: rtnetlink.Route, port: str, mac: str) -> None:
+def _settle(host: rtnetlink.Route, port: str) -> int:
     """Wait until the bridge forwards over the port: an ARP request lost before that is repeated after a whole second.
+    Returns the index of the port.
 
     The kernel's link watcher sees to it in the background. Asking for the link makes it do so at once (Linux 6.8 and newer).
     """
@@ -137,7 +146,5 @@ def _settle(host: rtnetlink.Route, port: str, mac: str) -> None:
         if link is None:
             raise KernelError("rtnetlink GETLINK", ENODEV, port)
         if link.forwarding or time.monotonic() > deadline:
-            break
+            return link.index
         time.sleep(_SETTLE_STEP)
-    # a container that was restarted has the same address on another port
-    host.send(rtnetlink.bridge_entry(link.index, mac))
