@@ -14,6 +14,8 @@ MAX_LINE = 65535
 MAX_SIZE = 16 << 20
 """Bytes of a whole file: the largest message between BuildKit's frontend and its solver."""
 
+# BuildKit looks for flags byte by byte, where no blank beyond ASCII shows.
+ASCII_SPACE = "\t\n\v\f\r "
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
 _TOO_LONG = f"dockerfile line greater than max allowed size of {MAX_LINE}"
 
@@ -87,7 +89,7 @@ def split_flags(text: str, escape: str) -> tuple[list[str], str]:
     flags: list[str] = []
     position = 0
     while True:
-        while position < len(text) and text[position] in SPACE:
+        while position < len(text) and text[position] in ASCII_SPACE:
             position += 1
         if not text.startswith("--", position):
             return flags, text[position:]
@@ -104,7 +106,7 @@ def _flag_word(text: str, position: int, escape: str) -> tuple[str, bool, int]:
     quoted = False
     while position < len(text):
         ch = text[position]
-        if not quote and ch in SPACE:
+        if not quote and ch in ASCII_SPACE:
             break
         if ch == quote:
             quote = ""

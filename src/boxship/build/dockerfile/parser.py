@@ -8,7 +8,7 @@ from boxship.build.dockerfile import lexer
 from boxship.build.dockerfile.ast import Directive, Dockerfile, Heredoc, Instruction, ParseWarning
 from boxship.build.dockerfile.directives import DirectiveReader
 from boxship.build.dockerfile.heredoc import heredocs_of
-from boxship.build.dockerfile.lexer import Lines, check_text, continued, is_comment
+from boxship.build.dockerfile.lexer import ASCII_SPACE, Lines, check_text, continued, is_comment
 from boxship.build.dockerfile.text import SPACE, located, quote
 from boxship.errors import DockerfileError
 
@@ -24,7 +24,6 @@ _BY_KEYWORD = {name.lower(): name for name in NAMES}
 _WITH_HEREDOC = frozenset(("ADD", "COPY", "RUN"))
 _MAX_ONBUILD = 8
 _EMPTY_CONTINUATION_URL = "https://docs.docker.com/go/dockerfile/rule/no-empty-continuation/"
-_ASCII_SPACE = "\t\n\v\f\r "
 
 
 def parse(source: str | bytes) -> Dockerfile:
@@ -187,10 +186,10 @@ def _whole(rest: str) -> list[str]:
 
 def _healthcheck(rest: str) -> tuple[list[str], bool]:
     """The kind of check, then a command as in RUN."""
-    end = next((index for index, ch in enumerate(rest) if ch in _ASCII_SPACE), len(rest))
+    end = next((index for index, ch in enumerate(rest) if ch in ASCII_SPACE), len(rest))
     if not rest:
         return [], False
-    command = rest[end:].lstrip(_ASCII_SPACE)
+    command = rest[end:].lstrip(ASCII_SPACE)
     words = lexer.json_words(command)
     if words is not None:
         return [rest[:end], *words], True
