@@ -1,0 +1,1 @@
+"""Dockerfile and context to image: parse, plan, solve."""

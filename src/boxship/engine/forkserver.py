@@ -1,0 +1,152 @@
+"""One small warm process per store that forks: shims, exec helpers and build steps start in a millisecond, and share their memory.
+
+Single-threaded on purpose: setns(2) and unshare(2) of a user or mount namespace want that. It holds no truth and no connection to
+the database; when it is killed nothing is lost and the next command starts another. It ends by itself after a while without
+work, or when the code it was loaded from has changed (an upgrade).
+"""
+
+import _signal
+import _socket
+import fcntl
+import gc
+import os
+import select
+import struct
+import sys
+
+from boxship import fastjson
+from boxship.config import Paths
+from boxship.engine import supervise
+from boxship.linux import prctl
+from boxship.runtime.launch import receive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+IDLE_SECONDS = 120
+_LISTENER = 3
+
+
+def main() -> "NoReturn":
+    root, run, interpreter = sys.argv[1:4]
+    os.close(int(interpreter))
+    os.setsid()
+    os.chdir("/")
+    os.umask(0o022)
+    # nobody else looks into this process or its forks: not at their memory, not at their descriptors
+    prctl.prctl(prctl.PR_SET_DUMPABLE, 0)
+    prctl.set_name("boxship-fork")
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
+    listener = _socket.socket(fileno=_LISTENER)
+    os.set_inheritable(_LISTENER, False)
+    supervise.warm_up()
+    stamps = _stamps()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    _serve(listener, Paths(root, run), stamps)
+    os._exit(0)
+
+
+def _serve(listener: "_socket.socket", paths: Paths, stamps: "dict[str, int]") -> None:
+    poll = select.poll()
+    poll.register(listener.fileno(), select.POLLIN)
+    while True:
+        if not poll.poll(IDLE_SECONDS * 1000):
+            if _retire(listener, paths):
+                return
+            continue
+        fd, _ = listener._accept()
+        os.set_inheritable(fd, False)
+        connection = _socket.socket(fileno=fd)
+        if not _serve_one(listener, connection, paths, stamps):
+            return
+
+
+def _serve_one(listener: "_socket.socket", connection: "_socket.socket", paths: Paths, stamps: "dict[str, int]") -> bool:
+    """Fork for one request. False: this server is out of date and has retired."""
+    fds: list[int] = []
+    try:
+        if _peer_uid(connection) != os.geteuid():
+            return True
+        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, struct.pack("ll", 5, 0))
+        data, fds = receive(connection)
+        if not data:
+            return True
+        if stamps != _stamps():
+            _retire(listener, paths, force=True)
+            connection.send(b'{"retry":1}')
+            return False
+        pid = os.fork()
+        if pid == 0:
+            listener.close()
+            connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
+            _child(connection, paths, data, fds)
+    except OSError as error:
+        _complain(connection, error)
+    finally:
+        connection.close()
+        for fd in fds:
+            os.close(fd)
+    return True
+
+
+def _complain(connection: "_socket.socket", error: OSError) -> None:
+    try:
+        connection.send(fastjson.dumps({"error": f"can't fork: {error.strerror}", "kind": "Unavailable"}).encode())
+    except OSError:
+        return  # the client is gone
+
+
+def _child(connection: "_socket.socket", paths: Paths, data: bytes, fds: "list[int]") -> "NoReturn":
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    status = 1
+    try:
+        connection.send(b'{"accepted":1}')
+        message: dict[str, Any] = fastjson.loads(data)
+        supervise.OPERATIONS[message["op"]](paths, connection, message, fds)
+        status = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _peer_uid(connection: "_socket.socket") -> int:
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12))
+    return int(uid)
+
+
+def _stamps() -> "dict[str, int]":
+    """When each loaded file of ours was last written."""
+    stamps = {}
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if name.startswith("boxship") and path:
+            try:
+                stamps[path] = os.stat(path).st_mtime_ns
+            except OSError:
+                stamps[path] = 0
+    return stamps
+
+
+def _retire(listener: "_socket.socket", paths: Paths, force: bool = False) -> bool:
+    """Take the socket's name away, so that the next client starts a new server. False when a client came in meanwhile."""
+    guard = os.open(f"{paths.run}/fork.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not force and select.select([listener.fileno()], [], [], 0)[0]:
+            return False
+        try:
+            os.unlink(paths.fork_socket)
+        except FileNotFoundError:
+            pass
+        return True
+    finally:
+        os.close(guard)
