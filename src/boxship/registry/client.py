@@ -10,7 +10,7 @@ Mirrors are asked first; what a mirror can't give comes from the registry. One C
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from boxship.errors import BoxshipError, InvalidArgument, RegistryError, Unauthorized, Unsupported
@@ -18,6 +18,7 @@ from boxship.oci import digest as digests
 from boxship.oci import document
 from boxship.oci.descriptor import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
 from boxship.oci.manifest import MANIFEST_MAX, agree, kind_of
+from boxship.oci.reference import Reference
 from boxship.registry import faults, headers, hosts
 from boxship.registry.auth import Lookup, repository_scope
 from boxship.registry.blobs import BlobStream
@@ -26,7 +27,6 @@ from boxship.registry.push import EXISTS, MOUNTED, PUSHED, Open, Progress, Push
 from boxship.registry.transport import Transport
 
 if TYPE_CHECKING:
-    from boxship.oci.reference import Reference
     from boxship.registry.hosts import Endpoint
     from boxship.registry.transport import Answer
 
@@ -78,7 +78,7 @@ class Client:
         """What registries want users to know (Warning headers), and which credential helpers failed."""
         return [*self._transport.warnings, *self._store.complaints]
 
-    def resolve(self, ref: "Reference") -> Resolved:
+    def resolve(self, ref: Reference) -> Resolved:
         """The manifest or index that `ref` names (`latest` by default), fetched at once and verified.
 
         Raises NotFound, Unauthorized, RegistryError, or Unsupported for Docker's schema 1.
@@ -94,7 +94,7 @@ class Client:
 
         return self._ask_all(ref, ask)
 
-    def manifest(self, ref: "Reference", descriptor: Descriptor) -> bytes:
+    def manifest(self, ref: Reference, descriptor: Descriptor) -> bytes:
         """The bytes of a manifest by its descriptor, of which size and digest are verified. Raises as `resolve` does."""
         if descriptor.size > MANIFEST_MAX:
             raise RegistryError(f"the manifest is larger than {MANIFEST_MAX} bytes: {descriptor.digest}")
@@ -107,52 +107,55 @@ class Client:
 
         return self._ask_all(ref, ask)
 
-    def open_blob(self, ref: "Reference", descriptor: Descriptor, offset: int = 0) -> BlobStream:
+    def open_blob(self, ref: Reference, descriptor: Descriptor, offset: int = 0) -> BlobStream:
         """A stream of the blob's bytes from `offset`; the caller hashes. Raises NotFound, Unauthorized, RegistryError."""
         digests.validate(descriptor.digest)
         if not 0 <= offset <= descriptor.size:
             raise InvalidArgument(f"the offset is outside of the blob: {offset}")
-        return self._ask_all(ref, lambda endpoint: BlobStream(self._transport, endpoint, ref.path, descriptor, offset))
+        return self._ask_all(
+            ref, lambda endpoint: BlobStream(self._transport, endpoint, ref.path, descriptor, offset), manifest=False
+        )
 
-    def has_blob(self, ref: "Reference", descriptor: Descriptor) -> bool:
+    def has_blob(self, ref: Reference, descriptor: Descriptor) -> bool:
         """Whether the repository of the registry itself, not of a mirror, holds the blob."""
         digests.validate(descriptor.digest)
         return self._push(ref, lambda push: push.has(descriptor.digest))
 
     def push_blob(
         self,
-        ref: "Reference",
+        ref: Reference,
         descriptor: Descriptor,
         open_: Open,
-        mount_from: "Reference | None" = None,
+        mount_from: Reference | Sequence[Reference] | None = None,
         progress: Progress | None = None,
     ) -> str:
         """Bring a blob into the repository: "exists", "mounted" or "pushed" says how.
 
-        `open_` opens the blob's file anew at each attempt; `mount_from` names a repository of the same registry that is
-        known to hold it; `progress` is called with the bytes sent so far.
+        `open_` opens the blob's file anew at each attempt; `mount_from` names repositories that are known to hold it,
+        tried in order (see push.mount_candidates); `progress` is called with the bytes sent so far.
         """
         digests.validate(descriptor.digest)
+        sources = [] if mount_from is None else [mount_from] if isinstance(mount_from, Reference) else list(mount_from)
 
         def act(push: Push) -> str:
             if push.has(descriptor.digest):
                 return EXISTS
-            near = mount_from is not None and mount_from.domain == ref.domain and mount_from.path != ref.path
-            if near and mount_from is not None and push.mount(descriptor.digest, mount_from.path):
-                return MOUNTED
+            for source in sources:
+                if source.domain == ref.domain and source.path != ref.path and push.mount(descriptor.digest, source.path):
+                    return MOUNTED
             push.upload(descriptor, open_, progress)
             return PUSHED
 
         return self._push(ref, act)
 
-    def push_manifest(self, ref: "Reference", data: bytes, media_type: str) -> str:
+    def push_manifest(self, ref: Reference, data: bytes, media_type: str) -> str:
         """Put a manifest or index under the tag of `ref` (or its digest); its digest. All it speaks of must be there."""
         full = ref.with_default_tag()
         return self._push(ref, lambda push: push.manifest(full.digest or full.tag or "", data, media_type))
 
-    def tags(self, ref: "Reference") -> list[str]:
+    def tags(self, ref: Reference) -> list[str]:
         """All tags of a repository, in the registry's order."""
-        return self._ask_all(ref, lambda endpoint: self._tags(endpoint, ref.path), push=True)
+        return self._ask_all(ref, lambda endpoint: self._tags(endpoint, ref.path), push=True, manifest=False)
 
     # - how endpoints are asked -------------------------------------------------------------------------------------
 
@@ -170,7 +173,7 @@ class Client:
             self._transport.pause(attempt)
         raise AssertionError("unreachable")
 
-    def _ask_all(self, ref: "Reference", ask: "Callable[[Endpoint], T]", *, push: bool = False) -> T:
+    def _ask_all(self, ref: Reference, ask: "Callable[[Endpoint], T]", *, push: bool = False, manifest: bool = True) -> T:
         """The first good answer of the endpoints in order; else the registry's own fault, with the mirrors' as a hint."""
         found = hosts.endpoints(self._settings, ref.domain, push=push)
         source = self._sources.get(ref.name)
@@ -183,13 +186,13 @@ class Client:
             except (RegistryError, Unauthorized, Unsupported) as fault:
                 faulty.append((endpoint, fault))
         own = next(fault for endpoint, fault in faulty if not endpoint.mirror)
-        error = faults.pull_error(ref, own) if isinstance(own, RegistryError) else own
+        error = faults.pull_error(ref, own, manifest=manifest) if isinstance(own, RegistryError) else own
         mirrors = [f"mirror {endpoint}: {fault.message}" for endpoint, fault in faulty if endpoint.mirror]
         if mirrors:
             error.hint = "; ".join([*([error.hint] if error.hint else []), *mirrors])
         raise error
 
-    def _push(self, ref: "Reference", act: Callable[[Push], T]) -> T:
+    def _push(self, ref: Reference, act: Callable[[Push], T]) -> T:
         endpoint = hosts.endpoints(self._settings, ref.domain, push=True)[-1]
         try:
             return act(Push(self._transport, endpoint, ref.path))

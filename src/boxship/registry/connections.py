@@ -9,7 +9,7 @@ import ssl
 import threading
 from typing import TYPE_CHECKING
 
-from boxship.errors import Unsupported
+from boxship.errors import RegistryError, Unsupported
 from boxship.registry import faults
 from boxship.registry.headers import clean
 from boxship.registry.hosts import is_loopback, split_port
@@ -36,7 +36,7 @@ _BUNDLES = (
 _PARALLEL = 16
 
 
-def tls_context(host: str, verify: bool, certs: str = _CERTS) -> ssl.SSLContext:
+def tls_context(host: str, verify: bool, certs: str) -> ssl.SSLContext:
     """The TLS set-up for one registry."""
     context = ssl.create_default_context()
     if not verify:
@@ -58,10 +58,14 @@ def _add_own_certificates(context: ssl.SSLContext, folder: str) -> None:
         return
     for name in names:
         path = f"{folder}/{name}"
-        if name.endswith(".crt"):
-            context.load_verify_locations(path)
-        elif name.endswith(".cert"):
-            context.load_cert_chain(path, f"{path[:-5]}.key")
+        try:
+            if name.endswith(".crt"):
+                context.load_verify_locations(path)
+            elif name.endswith(".cert"):
+                context.load_cert_chain(path, f"{path[:-5]}.key")
+        except OSError as error:
+            text = clean(error.strerror or str(error)).lower()
+            raise RegistryError(f"can't load certificate {path}: {text}", hint="each NAME.cert needs its NAME.key") from None
 
 
 def bypasses_proxy(netloc: str, rules: str) -> bool:
@@ -112,7 +116,8 @@ def proxy_for(scheme: str, netloc: str, environment: "Mapping[str, str]") -> str
 class Connections:
     """Pools of connections, one set per TLS set-up and proxy. Safe for threads."""
 
-    def __init__(self, read_seconds: float = READ_SECONDS, connect_seconds: float = CONNECT_SECONDS) -> None:
+    def __init__(self, read_seconds: float = READ_SECONDS, connect_seconds: float = CONNECT_SECONDS, certs: str = _CERTS) -> None:
+        self._certs = certs
         self._read = read_seconds
         self._connect = connect_seconds
         self._pools: dict[tuple[str, bool, str | None], urllib3.PoolManager] = {}
@@ -130,7 +135,7 @@ class Connections:
     def _make(self, scheme: str, netloc: str, verify: bool, proxy: str | None) -> "urllib3.PoolManager":
         import urllib3
 
-        context = tls_context(netloc, verify) if scheme == "https" else None
+        context = tls_context(netloc, verify, self._certs) if scheme == "https" else None
         if not verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         if proxy is None:

@@ -159,8 +159,11 @@ def _tls(what: str, error: Exception) -> ConnectFault:
     return ConnectFault(f"{what}: tls: {clean(text, 200)}", hint="check the registry's TLS set-up")
 
 
-def pull_error(ref: "Reference", fault: RegistryError) -> "BoxshipError":
-    """A failed pull as Docker tells it: with the image's name, where the registry says that it has none."""
+def pull_error(ref: "Reference", fault: RegistryError, *, manifest: bool = True) -> "BoxshipError":
+    """A failed pull as Docker tells it: with the image's name, where the registry says that it has none.
+
+    `manifest`: a manifest was asked for, so that a bare 404 is about the image.
+    """
     if not isinstance(fault, HttpFault):
         return fault
     host = "Docker Hub" if ref.domain == "docker.io" else ref.domain
@@ -168,7 +171,7 @@ def pull_error(ref: "Reference", fault: RegistryError) -> "BoxshipError":
     if fault.code == "DENIED":
         text = f"pull access denied for {ref.familiar_name}, repository does not exist or may require 'docker login'"
         return NotFound(f"{text}: {fault.message}", hint=fault.hint or hint)
-    if fault.code == "MANIFEST_UNKNOWN" or (fault.status == 404 and not fault.codes):
+    if fault.code == "MANIFEST_UNKNOWN" or (manifest and fault.status == 404 and not fault.codes):
         detail = fault.message if fault.codes else _words("MANIFEST_UNKNOWN", "")
         return NotFound(f"manifest for {ref.familiar()} not found: {detail}", hint="check the name and the tag")
     if fault.code == "NAME_UNKNOWN":

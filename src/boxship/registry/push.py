@@ -1,6 +1,6 @@
 """Writing to a registry: blobs by one POST and one PUT, or by mounting them from a neighbour; manifests by PUT."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
@@ -23,6 +23,28 @@ _ATTEMPTS = 4
 EXISTS = "exists"
 MOUNTED = "mounted"
 PUSHED = "pushed"
+
+
+# as many as Docker tries before it uploads
+_MOUNTS_MAX = 4
+
+
+def mount_candidates(target: str, known: Sequence[tuple[str, bool]], most: int = _MOUNTS_MAX) -> list[int]:
+    """Which of the repositories known to hold a layer to mount it from: their places in `known`, best first.
+
+    `known` holds full names (docker.io/library/x), oldest first, each with whether it was pushed with the credentials in
+    use now. Only the target's own registry counts. Own ones come first, then the nearest by path, then the newest, as
+    in Docker's push; `most` below 0 means all.
+    """
+    parts = target.split("/")
+
+    def shared(name: str) -> int:
+        pairs = list(zip(parts, name.split("/"), strict=False))
+        return next((place for place, (ours, theirs) in enumerate(pairs) if ours != theirs), len(pairs))
+
+    fit = [place for place, (name, _) in enumerate(known) if name.partition("/")[0] == parts[0] and name != target]
+    fit.sort(key=lambda place: (not known[place][1], -shared(known[place][0]), -place))
+    return fit if most < 0 else fit[:most]
 
 
 class _Counted:

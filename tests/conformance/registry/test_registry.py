@@ -17,7 +17,9 @@ from boxship.oci.platform import Platform
 from boxship.oci.reference import parse
 from boxship.registry import hosts
 from boxship.registry.client import Client
+from boxship.registry.connections import Connections
 from boxship.registry.credentials import Credentials
+from boxship.registry.transport import Transport
 from tests.conformance.registry.server import Registry, TokenServer, basic_auth, certificate
 
 pytestmark = pytest.mark.timeout(120)
@@ -256,6 +258,29 @@ def test_tls(monkeypatch, tmp_path):
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         with Client({}) as client:
             assert client.resolve(ref).body == image.manifest
+
+
+def test_certificates_as_docker_keeps_them(monkeypatch, tmp_path):
+    cert, key = certificate(tmp_path / "tls")
+    image = Image(b"known authority")
+    with Registry(tmp_path / "registry", tls=(cert, key)) as server:
+        ref = parse(f"{server.host}/tls:v1")
+        folder = tmp_path / "certs.d" / server.host
+        folder.mkdir(parents=True)
+        shutil.copy(cert, folder / "ca.crt")
+        monkeypatch.setattr(hosts, "is_loopback", lambda host: False)
+
+        def client():
+            return Client({}, transport=Transport(lambda name: None, Connections(certs=str(tmp_path / "certs.d"))))
+
+        with client() as first:
+            push(first, ref, image)
+        shutil.copy(cert, folder / "client.cert")
+        with client() as second, pytest.raises(RegistryError, match="can't load certificate .*client.cert: no such file"):
+            second.resolve(ref)
+        (folder / "ca.crt").write_text("junk")
+        with client() as third, pytest.raises(RegistryError, match="can't load certificate .*ca.crt"):
+            third.resolve(ref)
 
 
 def test_mirror_of_docker_hub(registry):

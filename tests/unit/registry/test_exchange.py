@@ -371,6 +371,22 @@ def test_wrong_password():
             client.resolve(parse(f"{stub.host}/a"))
 
 
+def test_connections_are_used_again():
+    seen = set()
+
+    def answer(request):
+        seen.add(request.client_address)
+        return Answer(200, SERVED, MANIFEST) if "manifests" in request.path else ranged(request)
+
+    with Stub(answer) as stub, client_of() as client:
+        for _ in range(5):
+            ref = parse(f"{stub.host}/a")
+            client.resolve(ref)
+            with client.open_blob(ref, LAYER) as stream:
+                read_all(stream)
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize("row", rows("distribution/auth_flow"))
 def test_auth_flow_rows_have_their_test(row):
     """The rows are scenarios in words; each has become a function above."""
@@ -501,7 +517,7 @@ def test_another_part_than_asked_for():
 def test_urls_of_a_layer_are_not_followed():
     with Stub(lambda request: Answer(200, {}, BLOB)) as other, Stub(lambda request: Answer(404)) as stub, client_of() as client:
         foreign = Descriptor(LAYER.media_type, LAYER.digest, LAYER.size, urls=(f"http://{other.host}/layer",))
-        with pytest.raises(NotFound):
+        with pytest.raises(RegistryError, match="404"):
             client.open_blob(parse(f"{stub.host}/a"), foreign)
         assert other.requests == []
 

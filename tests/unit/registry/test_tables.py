@@ -6,7 +6,8 @@ import json
 import pytest
 
 from boxship.errors import InvalidArgument, RegistryError
-from boxship.registry import auth, client, credentials, faults, headers, hosts, transport
+from boxship.oci.reference import parse
+from boxship.registry import auth, client, credentials, faults, headers, hosts, push, transport
 from boxship.registry.credentials import Credentials, Store
 from tests.tables import rows, table
 
@@ -388,3 +389,14 @@ def test_basic():
 )
 def test_clean(text, want):
     assert headers.clean(text) == want
+
+
+@pytest.mark.parametrize("row", rows("distribution/push_decisions"))
+def test_push_decisions(row):
+    if row["kind"] != "mount_candidates":
+        pytest.skip("the digest about to be pushed is asked for, once: no memory of others is kept")
+    known = [one for one in row["known"] if "source_repository" in one]
+    places = push.mount_candidates(
+        str(parse(row["target"])), [(one["source_repository"], one["hmac_key"] == row["hmac_key"]) for one in known], row["max"]
+    )
+    assert [known[place] for place in places] == row["expect"]["candidates"]
