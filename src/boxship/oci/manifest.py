@@ -149,9 +149,7 @@ def _index(raw: dict[str, Any], media_type: str) -> Index:
     what = "index"
     if not isinstance(raw.get("manifests"), list):
         raise document.wrong(what, "manifests", "a list of descriptors")
-    entries = [
-        Descriptor.from_dict(one, f"{what}: manifests") for one in document.objects(raw, "manifests", what, _ENTRIES_MAX)
-    ]
+    entries = [Descriptor.from_dict(one, f"{what}: manifests") for one in document.objects(raw, "manifests", what, _ENTRIES_MAX)]
     for entry in entries:
         if entry.platform is not None and not (entry.platform.os and entry.platform.architecture):
             raise InvalidArgument(f"invalid {what}: manifests: platform without os or architecture")

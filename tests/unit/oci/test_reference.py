@@ -40,9 +40,7 @@ def test_normalize(row):
         assert parse(got.familiar()) == got
 
 
-@pytest.mark.parametrize(
-    "row", rows("reference/parse", **{"parse:14": "that library does not link SHA-512; an engine takes it"})
-)
+@pytest.mark.parametrize("row", rows("reference/parse", **{"parse:14": "that library does not link SHA-512; an engine takes it"}))
 def test_parse(row):
     want = dict(row["expect"])
     if "error" in want:
@@ -177,5 +175,10 @@ def test_stays_light():
         "import sys; from boxship.oci.reference import parse; parse('ubuntu:18.04').with_default_tag().familiar();"
         "print([m for m in ('re','dataclasses','typing','json','hashlib','enum','collections') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", "import sys; sys.path[:0] = " + repr(sys.path) + ";" + code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", "import sys; sys.path[:0] = " + repr(sys.path) + ";" + code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.strip() == "[]", done.stderr

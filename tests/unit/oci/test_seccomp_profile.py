@@ -65,7 +65,11 @@ def test_effective(row):
     if "allowed" in want:
         assert allowed == set(want["allowed"])
     else:
-        base = {name for name, value in verdicts(rows("security/seccomp_effective")[0].values[0]["capabilities"]).items() if value == "allow"}
+        base = {
+            name
+            for name, value in verdicts(rows("security/seccomp_effective")[0].values[0]["capabilities"]).items()
+            if value == "allow"
+        }
         assert allowed - base == set(want["added_to_default"])
         assert base - allowed == set(want["removed_from_default"])
     assert {name for name, value in got.items() if value == "some"} == set(want["allowed_for_some_arguments"])
@@ -94,7 +98,10 @@ def test_broken_text_is_refused(text):
 
 
 def test_minimum_kernel_decides():
-    profile = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["ptrace"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}}]}
+    profile = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "syscalls": [{"names": ["ptrace"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "4.8"}}],
+    }
     assert "syscalls" not in profiles.resolve(profile, [], "x86_64", "4.7.9")
     assert profiles.resolve(profile, [], "x86_64", "4.10")["syscalls"]
 
