@@ -79,9 +79,9 @@ def image(row: "Row", *, cut: bool) -> str:
 
 
 def names(full: "list[str]", *, cut: bool) -> str:
-    """Without the slash before; when cut, without the names that links gave."""
+    """Without the slash before; when cut, the container's own: links give it others."""
     bare = [name.removeprefix("/") for name in full]
-    return ",".join(name for name in bare if not (cut and "/" in name))
+    return next((name for name in bare if "/" not in name), "") if cut else ",".join(bare)
 
 
 def mounts(row: "Row", *, cut: bool) -> str:

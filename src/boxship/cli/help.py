@@ -112,10 +112,10 @@ def _cut(text: str, room: int) -> "tuple[str, str]":
 
 
 def nearest(word: str, names: "Iterable[str]") -> str:
-    """The name that was probably meant: at most two slips away, or begun with what was typed; "" when none is near."""
-    best, best_distance = "", 3
+    """The name that was probably meant: one slip away (two in a long word), or begun with what was typed; else ""."""
+    best, best_distance = "", 3 if len(word) > 5 else 2
     for name in names:
-        distance = 1 if name.startswith(word) else edit_distance(word, name)
+        distance = 1 if len(word) > 1 and name.startswith(word) else edit_distance(word, name)
         if distance < best_distance and distance < len(word):
             best, best_distance = name, distance
     return best

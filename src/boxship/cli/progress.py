@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 _BAR = 50
 
 
-def reporter(stream: "TextIO | None" = None) -> "Progress":
-    """A callable that shows progress documents on `stream` (standard output). Safe for one thread at a time."""
-    stream = stream or sys.stdout
+def reporter(stream: "TextIO | int" = 1) -> "Progress":
+    """A callable that shows progress documents on `stream` (1 and 2 are standard output and error).
+
+    One thread at a time.
+    """
+    if isinstance(stream, int):
+        stream = sys.stderr if stream == 2 else sys.stdout
     return _Lines(stream).show if stream.isatty() else _Plain(stream).show
 
 

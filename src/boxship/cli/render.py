@@ -103,8 +103,11 @@ def short_id(ident: str) -> str:
 
 def ellipsis(text: str, width: int) -> str:
     """`text` cut to `width` columns, the last of them "…". Wide characters take two."""
+    if width <= 1:
+        # no room for the mark
+        return text[: max(width, 0)]
     if text.isascii():
-        return text if len(text) <= width else text[: max(width - 1, 0)] + ("…" if width > 0 else "")
+        return text if len(text) <= width else f"{text[: width - 1]}…"
     from unicodedata import east_asian_width
 
     widths = [2 if east_asian_width(char) in "WF" else 1 for char in text]
@@ -114,7 +117,7 @@ def ellipsis(text: str, width: int) -> str:
     while kept < len(text) and used + widths[kept] <= width - 1:
         used += widths[kept]
         kept += 1
-    return text[:kept] + ("…" if width > 0 else "")
+    return f"{text[:kept]}…"
 
 
 def ago(created: float) -> str:

@@ -1,15 +1,18 @@
 """Commands on several objects: each is tried, each refusal is a line, and any refusal makes the exit code 1. Hot path."""
 
 from boxship.cli.streams import err, out
-from boxship.errors import BoxshipError, NotModified
+from boxship.errors import BoxshipError, NotFound, NotModified
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def each(names: "list[str]", action: "Callable[[str], object]") -> int:
-    """Run `action` on every name; the name is printed when it succeeds, also when there was nothing to do."""
+def each(names: "list[str]", action: "Callable[[str], object]", *, forced: bool = False) -> int:
+    """Run `action` on every name; the name is printed when it succeeds, also when there was nothing to do.
+
+    `forced`: what is not there is said, but is no failure (rm -f).
+    """
     code = 0
     for name in names:
         try:
@@ -18,7 +21,7 @@ def each(names: "list[str]", action: "Callable[[str], object]") -> int:
             pass
         except BoxshipError as error:
             complain(error)
-            code = 1
+            code = code if forced and isinstance(error, NotFound) else 1
             continue
         out(f"{name}\n")
     return code

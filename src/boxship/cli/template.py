@@ -202,7 +202,10 @@ def _field(value: "Any", name: str, args: "list[Any]", pipe: Pipe, text: str) ->
     if isinstance(value, Fields):
         if name not in value.getters:
             raise TemplateError(f"{pipe.at(text)}: can't evaluate field {name} in type {value.kind}")
-        return value.get(name, *args)
+        found = value.get(name, *args)
+        return templatefuncs.NIL if found is None else found
+    if args:
+        raise TemplateError(f"{pipe.at(text)}: {name} has arguments but cannot be invoked as function")
     if isinstance(value, dict):
         found = name if name in value else _OTHER_NAMES.get(name, name)
         if found not in value:

@@ -6,6 +6,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class _Nil:
+    """A field that is there and has no value: shown as <nil>, where what is not there is <no value>."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def document(self) -> None:
+        return None
+
+
+NIL = _Nil()
+
+
 def go_type(value: "Any") -> str:
     if isinstance(value, bool):
         return "bool"

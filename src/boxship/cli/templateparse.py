@@ -131,11 +131,12 @@ class _Blocks:
         while self.next < len(self.pieces):
             kind, text, line, column = self.pieces[self.next]
             self.next += 1
-            word = text.split(None, 1)[0] if text else ""
             if kind == "text":
                 if text:
                     nodes.append(Node("text", text))
-            elif word in ("end", "else"):
+                continue
+            word = text.split(None, 1)[0] if text else ""
+            if word in ("end", "else"):
                 return nodes, (text, line)
             elif word in ("if", "with", "range"):
                 nodes.append(self._control(word, text, line, column))
@@ -334,7 +335,10 @@ def _unescape(body: str, line: int) -> str:
             position += 1
             digits = {"x": 2, "u": 4, "U": 8}.get(char, 0)
             if digits:
-                pieces.append(chr(int(body[position : position + digits], 16)))
+                code = body[position : position + digits]
+                if len(code) != digits or not all(char in "0123456789abcdefABCDEF" for char in code) or int(code, 16) > 0x10FFFF:
+                    raise TemplateError(f":{line}: invalid syntax")
+                pieces.append(chr(int(code, 16)))
                 position += digits
                 continue
             if char not in _ESCAPES:

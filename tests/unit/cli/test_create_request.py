@@ -10,9 +10,7 @@ from boxship.errors import InvalidArgument, Unsupported
 from tests.tables import rows, table
 from tests.unit.cli.calls import call_of
 
-CREATE = Command(
-    "[OPTIONS] IMAGE [COMMAND] [ARG...]", containerflags.CREATE_FLAGS, least=1, interspersed=False, framed=True
-)
+CREATE = Command("[OPTIONS] IMAGE [COMMAND] [ARG...]", containerflags.CREATE_FLAGS, least=1, interspersed=False, framed=True)
 LATER_FLAGS = {f"--{row[0]}" for row in CREATE.flags if len(row) > 5 and row[5] == LATER}
 LATER_SHORT = {f"-{row[1]}" for row in CREATE.flags if row[1] and len(row) > 5 and row[5] == LATER}
 OPTIONS_LATER = ("label=user", "systempaths=", "foo=bar")
@@ -32,7 +30,12 @@ def refused(argv):
         following = argv[position + 1] if position + 1 < len(argv) else ""
         if flag in LATER_FLAGS or word[:2] in LATER_SHORT:
             return f"{flag} comes later"
-        if flag in ("--network", "--net") and (value or following).removeprefix("name=") not in ("bridge", "none", "host", "default"):
+        if flag in ("--network", "--net") and (value or following).removeprefix("name=") not in (
+            "bridge",
+            "none",
+            "host",
+            "default",
+        ):
             return "networks of one's own come later"
         if flag == "--device" and "=" in (value or following) and (value or following)[0] != "/":
             return "CDI devices come later"
@@ -122,9 +125,9 @@ def test_argv_to_config(case, tmp_path, monkeypatch):
             continue
         found = lookup(got, path)
         if path in ("Config.Volumes", "Config.ExposedPorts"):
-            found = sorted(found)
-            value = sorted(value)
-        assert found == value, path
+            assert set(found) == set(value), path
+        else:
+            assert found == value, path
 
 
 @pytest.mark.parametrize("case", rows("cli_run/systempaths"))
@@ -139,7 +142,8 @@ def test_security_options(case):
 
 def test_every_flag_of_docker_is_there():
     names = {row[0] for row in containerflags.RUN_FLAGS}
-    assert len(names - {"net", "net-alias", "dns-opt"}) == 103  # 102, and --help is not a row, and use-api-socket is new
+    # --help is everywhere; three are hidden spellings of others
+    assert len(names - {"net", "net-alias", "dns-opt"}) == 103
     assert len(names) == len(containerflags.RUN_FLAGS)
 
 

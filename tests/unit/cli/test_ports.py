@@ -40,7 +40,9 @@ def test_publish_convert(case):
 NUMBERS = {"number": ports.parse_number, "strict_number": ports.parse_number, "range": ports.parse_range}
 
 
-@pytest.mark.parametrize("case", [row for row in rows("ports/numbers") if not row.values[0] or row.values[0]["kind"] in (*NUMBERS, "split")])
+@pytest.mark.parametrize(
+    "case", [row for row in rows("ports/numbers") if not row.values[0] or row.values[0]["kind"] in (*NUMBERS, "split")]
+)
 def test_numbers(case):
     want = case["expect"]
     if case["kind"] == "split":

@@ -72,7 +72,17 @@ def test_duration_fractions():
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("10", 10), ("-1", -1), ("0x10", 16), ("010", 8), ("0b11", 3), ("1_000", 1000), ("+5", 5), ("0", 0), ("9223372036854775807", 2**63 - 1)],
+    [
+        ("10", 10),
+        ("-1", -1),
+        ("0x10", 16),
+        ("010", 8),
+        ("0b11", 3),
+        ("1_000", 1000),
+        ("+5", 5),
+        ("0", 0),
+        ("9223372036854775807", 2**63 - 1),
+    ],
 )
 def test_integer(text, number):
     assert values.integer(text) == number
@@ -89,7 +99,9 @@ def test_integer_range():
         values.integer("9223372036854775808")
 
 
-@pytest.mark.parametrize(("text", "nano"), [("1", 10**9), (".5", 5 * 10**8), ("5.", 5 * 10**9), ("1/2", 5 * 10**8), ("1e2", 10**11), ("-1", -(10**9))])
+@pytest.mark.parametrize(
+    ("text", "nano"), [("1", 10**9), (".5", 5 * 10**8), ("5.", 5 * 10**9), ("1/2", 5 * 10**8), ("1e2", 10**11), ("-1", -(10**9))]
+)
 def test_cpus(text, nano):
     assert values.cpus(text) == nano
 

@@ -3,6 +3,13 @@
 from boxship.cli.flags import BOOL, FILTER, INT, Call, Command
 from boxship.cli.render import FORMAT_FLAG
 from boxship.cli.streams import err, out
+from boxship.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from boxship.engine.store import Store
 
 COMMAND = Command(
     "[OPTIONS]",
@@ -28,15 +35,10 @@ def main(call: Call) -> int:
         from boxship.dockerapi.filters import collect
 
         filters = collect(call["filter"])
-    size = call["size"] or "{{.Size}}" in call["format"]
-    rows = containers.list_containers(
-        call.store(),
-        all=call["all"],
-        filters=filters,
-        limit=max(call["last"], 0),
-        latest=call["latest"],
-        **({"size": True} if size else {}),
-    )
+    store = call.store()
+    # a number of the last ones counts those that have ended too
+    every = call["all"] or call["latest"] or call["last"] > 0
+    rows = containers.list_containers(store, all=every, filters=filters, limit=max(call["last"], 0), latest=call["latest"])
     cut = not call["no-trunc"]
     if call["quiet"]:
         if call["format"]:
@@ -46,5 +48,20 @@ def main(call: Call) -> int:
     from boxship.cli.containerrows import listing
     from boxship.cli.render import configured_format, show
 
-    show(listing(cut=cut, size=call["size"]), rows, call["format"] or ("" if call["size"] else configured_format("psFormat")))
+    form = call["format"] or ("" if call["size"] else configured_format("psFormat"))
+    if call["size"] or ".Size" in form:
+        rows = [row for row in rows if _measure(store, row)]
+    show(listing(cut=cut, size=call["size"]), rows, form)
     return 0
+
+
+def _measure(store: "Store", row: "dict[str, Any]") -> bool:
+    """Add the sizes, for which the container's files are walked. False when it is gone by now."""
+    from boxship.engine import containers
+
+    try:
+        document = containers.inspect(store, row["Id"], size=True)
+    except NotFound:
+        return False
+    row.update((name, document.get(name) or 0) for name in ("SizeRw", "SizeRootFs"))
+    return True

@@ -17,5 +17,9 @@ COMMAND = Command(
 def main(call: Call) -> int:
     from boxship.engine import containers
 
-    store = call.store()
-    return each(call.args, lambda name: containers.remove(store, name, force=call["force"], volumes=call["volumes"]))
+    store, force = call.store(), call["force"]
+    return each(
+        call.args,
+        lambda name: containers.remove(store, name, force=force, volumes=call["volumes"]),
+        forced=force,
+    )
