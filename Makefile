@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .stamps
 SOURCES := $(shell find src -type f ! -name '*.pyc') scripts/boxship
+# without the environment the stamps mean nothing
+ifeq ($(wildcard $(BIN)/python),)
+$(shell rm -rf $(STAMPS))
+endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install demo bases test check bench clean
