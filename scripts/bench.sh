@@ -20,9 +20,7 @@ if [ -f "$harness/disk.sh" ]; then
     trap 'bash "$harness/disk.sh" down "$work"' EXIT
 fi
 mkdir -p bench-work
-# the harness may lie where nothing can be written
-export PYTHONDONTWRITEBYTECODE=1
-python3 "$harness/bench.py" --workdir "$work" --engines "${ENGINES-docker,podman}" \
+python3 -B "$harness/bench.py" --workdir "$work" --engines "${ENGINES-docker,podman}" \
     --engine "boxship=BOXSHIP_ROOT=$work/boxship $PWD/.venv/bin/boxship" \
-    --daemon "boxship=boxship: fork server" \
+    --daemon "boxship=forkserver" \
     ${CASES:+--cases "$CASES"} ${REPS:+--reps "$REPS"} --json bench-work/bench.json --commands | tee bench-work/bench.md
