@@ -35,7 +35,7 @@ else:
         parse_constant = float
         memo: "dict[str, str]" = {}
 
-    _scan = _make_scanner(_Context())
+    _scan = _make_scanner(_Context())  # type: ignore[arg-type]
 
     def _refuse(value: object) -> "Any":
         raise TypeError(f"no JSON for {type(value).__name__}")
@@ -43,7 +43,7 @@ else:
     # markers, default, encoder, indent, key separator, item separator, sort keys, skip keys, allow NaN
     _encode = _make_encoder(None, _refuse, _escape, None, ":", ",", False, False, False)
 
-    def loads(text: "str | bytes") -> "Any":
+    def loads(text: "str | bytes") -> "Any":  # type: ignore[misc]
         """Parse a compact document. Raises ValueError on anything else."""
         if isinstance(text, bytes):
             text = text.decode()

@@ -67,10 +67,10 @@ def rebuilt(document: "dict[str, Any]") -> BoxshipError:
     """The error that an error document describes."""
     kind = getattr(errors, document.get("kind") or "BoxshipError", BoxshipError)
     if kind is errors.ExecFailed or kind is errors.BuildFailed:
-        return kind(document["error"], exit_code=document.get("code", 126), hint=document.get("hint"))  # type: ignore[no-any-return]
+        return kind(document["error"], exit_code=document.get("code", 126), hint=document.get("hint"))
     if kind is errors.KernelError:
         kind = BoxshipError
-    return kind(document["error"], hint=document.get("hint"))  # type: ignore[no-any-return]
+    return kind(document["error"], hint=document.get("hint"))
 
 
 def _open(path: str) -> "_socket.socket":

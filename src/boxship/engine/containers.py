@@ -67,7 +67,9 @@ class Created:
         self.warnings = warnings
 
 
-def create(store: "Store", image: "Image", image_name: str, name: str, config: "Document", host: "Document", *, start: bool = False) -> Created:
+def create(
+    store: "Store", image: "Image", image_name: str, name: str, config: "Document", host: "Document", *, start: bool = False
+) -> Created:
     """Write a container down. With `start` its leases are taken in the same transaction, and `launch` has to follow.
 
     Raises Conflict for a name or a port that is taken, InvalidArgument for documents that make no sense.
@@ -193,7 +195,9 @@ def prepare_start(store: "Store", row: "Container") -> Created:
     return Created(row.id, row.name, _message(store, row, config, host, lowers, points, network), [])
 
 
-def launch(store: "Store", created: Created, *, attach: "tuple[bool, bool, bool]" = (False, False, False), size: "Any" = None) -> Session:
+def launch(
+    store: "Store", created: Created, *, attach: "tuple[bool, bool, bool]" = (False, False, False), size: "Any" = None
+) -> Session:
     """Have it run; returns once its program has been started. `attach`: stdin, stdout, stderr; `size`: (rows, columns).
 
     Raises what kept it from starting, with nothing of it left but the created container.
@@ -282,7 +286,7 @@ def _until_gone(connection: "client.Connection") -> "int | None":
 
 def signal_number(text: str) -> int:
     """ "SIGTERM", "term" or "15". Raises InvalidArgument in Docker's words."""
-    import _signal
+    import _signal  # type: ignore[import-not-found]
 
     word = text.upper().removeprefix("SIG")
     number = int(word) if word.isdigit() else getattr(_signal, f"SIG{word}", None)
@@ -334,11 +338,13 @@ def remove(store: "Store", ident: str, force: bool = False, volumes: bool = Fals
         if is_running(store, row.id) or running[row.id].get("restarting"):
             if not force:
                 raise Conflict(
-                    f"cannot remove container \"{ident}\": container is running: stop the container before removing or force remove"
+                    f'cannot remove container "{ident}": container is running: stop the container before removing or force remove'
                 )
             connection = client.shim(store.paths, row.id)
             if connection is not None:
-                connection.send({"op": "stop", "signal": _SIGKILL, "timeout": 0, "remove": not _keeps_volumes(store, row.id, volumes)})
+                connection.send(
+                    {"op": "stop", "signal": _SIGKILL, "timeout": 0, "remove": not _keeps_volumes(store, row.id, volumes)}
+                )
                 _until_gone(connection)
                 if containers.get(store.db, row.id) is None:
                     return
@@ -447,7 +453,11 @@ def execute(
 
 # -- list and inspect ------------------------------------------------------------------------------------------------------------
 def list_containers(
-    store: "Store", all: bool = False, filters: "Any" = None, limit: int = 0, latest: bool = False  # noqa: A002
+    store: "Store",
+    all: bool = False,  # noqa: A002
+    filters: "Any" = None,
+    limit: int = 0,
+    latest: bool = False,
 ) -> "list[Document]":
     """Documents of Docker's GET /containers/json, newest first."""
     from boxship.engine import containerlist
@@ -469,4 +479,3 @@ def discard(store: "Store", container_id: str) -> None:
         _remove_stopped(store, container_id, True)
     except BoxshipError:
         recovery.sweep(store)
-

@@ -20,7 +20,9 @@ def gather(mappings: "list[dict[str, Any]]", privileged: bool) -> "list[dict[str
         for device in _below("/dev", "/dev", "rwm"):
             found[device["path"]] = device
     for mapping in mappings:
-        for device in _mapped(mapping["PathOnHost"], mapping["PathInContainer"] or mapping["PathOnHost"], mapping["CgroupPermissions"]):
+        for device in _mapped(
+            mapping["PathOnHost"], mapping["PathInContainer"] or mapping["PathOnHost"], mapping["CgroupPermissions"]
+        ):
             found[device["path"]] = device
     return list(found.values())
 

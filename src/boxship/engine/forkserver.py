@@ -5,7 +5,7 @@ the database; when it is killed nothing is lost and the next command starts anot
 work, or when the code it was loaded from has changed (an upgrade).
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # signal without its enums
 import _socket
 import fcntl
 import gc
@@ -59,7 +59,7 @@ def _serve(listener: "_socket.socket", paths: Paths, stamps: "dict[str, int]") -
             if _retire(listener, paths):
                 return
             continue
-        fd, _ = listener._accept()
+        fd, _ = listener._accept()  # type: ignore[attr-defined]
         os.set_inheritable(fd, False)
         connection = _socket.socket(fileno=fd)
         if not _serve_one(listener, connection, paths, stamps):

@@ -70,7 +70,8 @@ def parse_bind(spec: str) -> MountPoint:
     _check_options(spec, options, source.startswith("/"))
     if not destination.startswith("/"):
         raise InvalidArgument(
-            f"invalid volume specification: '{spec}': invalid mount config for type \"{'bind' if source[:1] == '/' else 'volume'}\":"
+            f"invalid volume specification: '{spec}': invalid mount config for type"
+            f' "{"bind" if source[:1] == "/" else "volume"}":'
             f" invalid mount path: '{destination}' mount path must be absolute"
         )
     where = _clean(destination)
@@ -207,4 +208,3 @@ def documents(points: "list[MountPoint]") -> "list[Document]":
         document["Propagation"] = point.propagation if point.kind == "bind" else ""
         found.append(document)
     return found
-

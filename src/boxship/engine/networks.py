@@ -61,7 +61,9 @@ def lease(store: "Store", container_id: str, name: str, config: "Document", host
         return {"mode": chosen}
     network = default(store)
     ip = networks.lease(store.db, network, container_id)
-    ports = [] if not host.get("PortBindings") and not host.get("PublishAllPorts") else _ports(store, container_id, name, config, host)
+    ports = (
+        [] if not host.get("PortBindings") and not host.get("PublishAllPorts") else _ports(store, container_id, name, config, host)
+    )
     return {"mode": BRIDGE, "subnet": network.subnet, "gateway": network.gateway, "ip": ip, "ports": ports}
 
 

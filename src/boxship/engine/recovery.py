@@ -1,7 +1,7 @@
 """Cleaning up after processes that were killed. Every command that looks at containers calls `sweep` first; it costs one listdir.
 
 A directory active/ID whose lock nobody holds is what a killed shim (or a killed command that was about to start one) left: its
-processes are killed, its cgroups removed, its end recorded, its leases freed. Namespaces, mounts and veths went with their processes.
+processes are killed, its cgroups removed, its end recorded, its leases freed. Namespaces, mounts and veths went with them.
 """
 
 import os

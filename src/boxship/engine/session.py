@@ -1,4 +1,4 @@
-"""The client's half of a container's streams: pipes, and what the shim is told. On the hot path; the terminal itself is the CLI's."""
+"""The client's half of a container's streams: pipes, and what the shim is told. Hot path; the terminal is the CLI's."""
 
 import os
 

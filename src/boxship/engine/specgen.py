@@ -18,7 +18,7 @@ class Facts:
     """What specgen may know of the host and of this container's preparations.
 
     `user`: (uid, gid, groups, home). `mounts`: OCI mounts of volumes, binds and tmpfs. `files`: host paths of hosts, hostname and
-    resolv.conf. `devices`: OCI devices of --device (and all of the host's when privileged). `seccomp`: the resolved profile or None.
+    resolv.conf. `devices`: OCI devices of --device (and all of the host's when privileged). `seccomp`: the resolved profile.
     `memory_swap`: does the kernel account swap? `cpus`: how many there are.
     """
 
@@ -132,13 +132,17 @@ def _namespaces(own_network: bool) -> "list[Document]":
 
 
 def _default_devices() -> "list[Document]":
-    return [{"path": path, "type": kind, "major": major, "minor": minor, "fileMode": 0o666} for path, kind, major, minor in oci.DEVICES]
+    return [
+        {"path": path, "type": kind, "major": major, "minor": minor, "fileMode": 0o666} for path, kind, major, minor in oci.DEVICES
+    ]
 
 
 def _mounts(host: "Document", facts: Facts, privileged: bool) -> "list[Document]":
     """Docker's own, without those that the user replaces, then the files, then the user's, parents before children."""
     taken = {mount["destination"] for mount in facts.mounts}
-    base = [mount for mount in oci.mounts(host.get("ShmSize") or oci.DEFAULT_SHM_SIZE, privileged) if mount["destination"] not in taken]
+    base = [
+        mount for mount in oci.mounts(host.get("ShmSize") or oci.DEFAULT_SHM_SIZE, privileged) if mount["destination"] not in taken
+    ]
     files = [
         {"destination": target, "type": "bind", "source": source, "options": ["rbind", "rprivate"]}
         for target, source in facts.files.items()

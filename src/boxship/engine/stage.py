@@ -8,7 +8,7 @@ import platform
 
 from boxship import fastjson
 from boxship.config import Paths
-from boxship.engine import specgen
+from boxship.engine import specgen, stubs
 from boxship.errors import BoxshipError, InvalidArgument
 from boxship.layers import users
 from boxship.layers.view import View
@@ -39,13 +39,17 @@ def root(paths: Paths, lowers: "list[str]", home: str) -> "tuple[list[Document],
     """(mounts for home/merged, directory that lowerdir names count from); makes upper, work and merged."""
     if not os.path.isdir(f"{home}/work"):
         overlay.prepare(paths, home, lowers)
+        if stubs.make(view(paths, lowers or [overlay.empty_lower(paths)], ""), f"{home}/stubs"):
+            lowers = [os.path.relpath(f"{home}/stubs", paths.layers), *lowers]
+    elif os.path.isdir(f"{home}/stubs"):
+        lowers = [os.path.relpath(f"{home}/stubs", paths.layers), *lowers]
     os.makedirs(f"{home}/merged", mode=0o755, exist_ok=True)
     return overlay.mounts(paths, home, lowers), paths.layers
 
 
 def view(paths: Paths, lowers: "list[str]", upper: str) -> View:
     directories = [f"{paths.layers}/{name}" for name in lowers]
-    return View([upper, *directories] if os.path.isdir(upper) else directories)
+    return View([upper, *directories] if upper and os.path.isdir(upper) else directories)
 
 
 # -- files and facts ---------------------------------------------------------------------------------------------------------
@@ -166,7 +170,9 @@ def _custom(text: str) -> "Document":
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise InvalidArgument(f"decoding seccomp profile failed: {error}", hint="--security-opt seccomp=FILE wants a JSON profile") from None
+        raise InvalidArgument(
+            f"decoding seccomp profile failed: {error}", hint="--security-opt seccomp=FILE wants a JSON profile"
+        ) from None
     if not isinstance(document, dict):
         raise InvalidArgument("decoding seccomp profile failed: not a JSON object")
     return document

@@ -10,7 +10,7 @@ import struct
 
 from boxship import fastjson
 from boxship.config import Paths, store_tag
-from boxship.engine import devices, record, specgen, stage
+from boxship.engine import devices, record, specgen, stage, taskrun
 from boxship.engine.logdrivers import json_file
 from boxship.errors import BoxshipError, Conflict, KernelError
 from boxship.linux import ns, prctl
@@ -336,8 +336,6 @@ def _join(
 # -- one step of a build -------------------------------------------------------------------------------------------------------
 def task(paths: Paths, connection: "_socket.socket", message: "Document", fds: "list[int]") -> None:
     """The life of a build step's supervisor: stdout and stderr are the client's own pipes; ends when the client goes."""
-    from boxship.engine import taskrun
-
     taskrun.supervise(paths, connection, message, fds)
 
 

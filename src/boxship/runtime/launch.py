@@ -13,7 +13,7 @@
 The channel is a socket pair because the master of a terminal that was made in the container's own devpts crosses it.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # signal without its enums
 import _socket
 import fcntl
 import os
@@ -40,7 +40,18 @@ class Request:
     descriptors, None with a terminal. `init`: stay as PID 1 and reap.
     """
 
-    __slots__ = ("cgroup_mounts", "cgroup_procs", "init", "lower_directory", "netns", "prepared", "rootfs_mounts", "size", "spec", "stdio")
+    __slots__ = (
+        "cgroup_mounts",
+        "cgroup_procs",
+        "init",
+        "lower_directory",
+        "netns",
+        "prepared",
+        "rootfs_mounts",
+        "size",
+        "spec",
+        "stdio",
+    )
 
     def __init__(self, spec: "dict[str, Any]", program: "bytes | None") -> None:
         self.spec = spec
@@ -358,4 +369,3 @@ def _stay_as_init(prepared: process.Prepared, channel: "_socket.socket") -> None
             if ended == pid:
                 code = os.waitstatus_to_exitcode(status)
                 os._exit(code if code >= 0 else 128 - code)
-

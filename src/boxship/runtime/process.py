@@ -145,10 +145,7 @@ def enter_directory(prepared: Prepared) -> None:
 def execute(prepared: Prepared) -> "NoReturn":
     """execvpe with the container's PATH; raises ExecFailed in Docker's words."""
     name = os.fsdecode(prepared.argv[0])
-    if "/" in name:
-        candidates = [name]
-    else:
-        candidates = [f"{directory or '.'}/{name}" for directory in prepared.path.split(":")]
+    candidates = [name] if "/" in name else [f"{directory or '.'}/{name}" for directory in prepared.path.split(":")]
     denied: OSError | None = None
     for candidate in candidates:
         try:
@@ -161,7 +158,9 @@ def execute(prepared: Prepared) -> "NoReturn":
         reason = "is a directory" if _is_directory(name) else os.strerror(number).lower()
         raise ExecFailed(f'unable to start container process: exec: "{name}": {reason}', exit_code=126)
     if "/" in name:
-        raise ExecFailed(f'unable to start container process: exec: "{name}": stat {name}: no such file or directory', exit_code=127)
+        raise ExecFailed(
+            f'unable to start container process: exec: "{name}": stat {name}: no such file or directory', exit_code=127
+        )
     raise ExecFailed(f'unable to start container process: exec: "{name}": executable file not found in $PATH', exit_code=127)
 
 

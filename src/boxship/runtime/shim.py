@@ -185,7 +185,7 @@ class Shim:
     def _accept(self, events: int) -> None:
         assert self.listener is not None
         try:
-            fd, _ = self.listener._accept()
+            fd, _ = self.listener._accept()  # type: ignore[attr-defined]
         except OSError:
             return
         self._admit(_socket.socket(fileno=fd))

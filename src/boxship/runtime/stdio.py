@@ -95,7 +95,7 @@ class Attachment:
 
 
 class Streams:
-    """A running container's ends: `outputs` {1: fd, 2: fd} to read, `stdin` a descriptor to write or -1; with a terminal, all one."""
+    """A running container's ends: `outputs` {1: fd, 2: fd} to read, `stdin` to write or -1; with a terminal, all one."""
 
     def __init__(self, loop: "Loop", log: "Log | None") -> None:
         self.loop = loop

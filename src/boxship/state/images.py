@@ -43,7 +43,8 @@ def get(db: "Db", image_id: str) -> "Image | None":
 
 def by_reference(db: "Db", reference: str) -> "Image | None":
     row = db.execute(
-        f"SELECT {_COLUMNS} FROM images WHERE id = (SELECT image_id FROM image_refs WHERE reference = ?)", (reference,)  # noqa: S608
+        f"SELECT {_COLUMNS} FROM images WHERE id = (SELECT image_id FROM image_refs WHERE reference = ?)",  # noqa: S608
+        (reference,),
     ).fetchone()
     return Image(*row) if row else None
 

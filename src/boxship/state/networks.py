@@ -38,7 +38,7 @@ def remove(db: "Db", name: str) -> None:
 
 
 def number(address: str) -> int:
-    """"172.17.0.1" -> its 32 bits."""
+    """ "172.17.0.1" -> its 32 bits."""
     value = 0
     for part in address.split("."):
         value = value << 8 | int(part)
@@ -50,14 +50,42 @@ def text(value: int) -> str:
 
 
 def lease(db: "Db", network: Network, container_id: str) -> str:
-    """The next free address, inside a transaction. They rotate, as Docker's do: a new one is not the last one freed.
+    """The next free address for a container, inside a transaction. Raises Unavailable when the subnet is full."""
+    candidate = _next(db, network)
+    db.execute("INSERT INTO endpoints (container_id, network, ip) VALUES (?, ?, ?)", (container_id, network.name, candidate))
+    return text(candidate)
 
-    Raises Unavailable when the subnet is full.
-    """
+
+def lease_for_build(db: "Db", network: Network, pid: int, start_time: int) -> str:
+    """The same for a process that builds; see `build_leases` for giving back those of dead ones."""
+    candidate = _next(db, network)
+    db.execute(
+        "INSERT INTO build_endpoints (network, ip, pid, start_time) VALUES (?, ?, ?, ?)", (network.name, candidate, pid, start_time)
+    )
+    return text(candidate)
+
+
+def build_leases(db: "Db") -> "list[tuple[str, int, int, int]]":
+    """(network, address as a number, pid, start time) of every build's address."""
+    return list(db.execute("SELECT network, ip, pid, start_time FROM build_endpoints"))
+
+
+def release_build(db: "Db", network: str, ip: int) -> None:
+    db.execute("DELETE FROM build_endpoints WHERE network = ? AND ip = ?", (network, ip))
+
+
+def _next(db: "Db", network: Network) -> int:
+    """Addresses rotate, as Docker's do: a new one is not the last one freed."""
     base, _, bits = network.subnet.partition("/")
     size = 1 << 32 - int(bits)
     first, last = number(base) + 1, number(base) + size - 2
-    taken = {row[0] for row in db.execute("SELECT ip FROM endpoints WHERE network = ?", (network.name,))}
+    names = (network.name, network.name)
+    taken = {
+        row[0]
+        for row in db.execute(
+            "SELECT ip FROM endpoints WHERE network = ? UNION SELECT ip FROM build_endpoints WHERE network = ?", names
+        )
+    }
     taken.add(number(network.gateway))
     candidate = max(network.last_ip, first - 1)
     for _ in range(size):
@@ -66,10 +94,9 @@ def lease(db: "Db", network: Network, container_id: str) -> str:
             break
     else:
         raise Unavailable(f"no address left in network {network.name}: {network.subnet}")
-    db.execute("INSERT INTO endpoints (container_id, network, ip) VALUES (?, ?, ?)", (container_id, network.name, candidate))
     db.execute("UPDATE networks SET last_ip = ? WHERE name = ?", (candidate, network.name))
     network.last_ip = candidate
-    return text(candidate)
+    return candidate
 
 
 def address(db: "Db", container_id: str) -> "tuple[str, str] | None":

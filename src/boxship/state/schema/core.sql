@@ -100,6 +100,15 @@ CREATE TABLE endpoints (
     UNIQUE (network, ip)
 ) WITHOUT ROWID;
 
+-- Addresses of builds: they belong to a process, and are free again once no process with that pid and start time lives.
+CREATE TABLE build_endpoints (
+    network         TEXT NOT NULL REFERENCES networks (name),
+    ip              INTEGER NOT NULL,
+    pid             INTEGER NOT NULL,
+    start_time      INTEGER NOT NULL,            -- clock ticks since boot, proc_pid_stat(5)
+    PRIMARY KEY (network, ip)
+) WITHOUT ROWID;
+
 -- 0.0.0.0 conflicts with every address of the same port: the trigger, not the primary key, says so.
 CREATE TABLE ports (
     proto           TEXT NOT NULL,
