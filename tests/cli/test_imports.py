@@ -113,3 +113,35 @@ def test_a_run_pays_for_the_flags_it_has():
     assert request_modules("-e", "A=b", "-m", "1g", "busybox") <= READING | values
     assert request_modules("-p", "80:80", "busybox") <= READING | values | {"boxship.cli.ports"}
     assert request_modules("-p", "127.0.0.1:80:80", "busybox") <= READING | values | {"boxship.cli.ports", "_socket"}
+
+
+# each costs 1-7 ms; what they are used for has a cheap way (see docs/dev/architecture.md)
+BANNED = set(
+    "argparse contextlib ctypes dataclasses datetime enum hashlib ipaddress json logging pathlib random re secrets shutil signal "
+    "socket subprocess tempfile textwrap threading typing".split()
+)
+REAL = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from boxship.cli.main import run
+run(sys.argv[1:], "boxship")
+sys.stderr.write("\\n".join(["", *sorted(sys.modules)]))
+"""
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["run", "--help"], ["exec", "--help"], ["start", "--help"], ["rm", "nope"], ["run", "--pull", "never", "nope"]],
+    ids=" ".join,
+)
+def test_the_real_engine_is_as_frugal(argv, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", REAL, str(SRC), "--root", str(tmp_path / "store"), *argv],
+        capture_output=True,
+        check=False,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "BOXSHIP_RUN": str(tmp_path / "run")},
+    )
+    loaded = set(done.stderr.splitlines())
+    assert "boxship.engine.containers" in loaded
+    assert not loaded & BANNED
