@@ -1,6 +1,6 @@
 """Mount points that an image lacks: empty files and directories in a layer of their own, on top of the image's.
 
-Without it /etc/hosts and /proc would be made in the upper directory: a build would ship them, and /etc would be copied up for nothing.
+Without it /etc/hosts and /proc would be made in the upper directory: a build would ship them, and /etc copied up.
 With it nothing has to be cleaned up afterwards in a directory that hostile code could write to (CVE-2024-9407).
 """
 

@@ -1,7 +1,6 @@
 """Removing a tree of any depth without following links, in constant memory and descriptors."""
 
 import os
-import secrets
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -16,7 +15,7 @@ def remove_tree(path: "str | bytes", dir_fd: int | None = None) -> None:
     except FileNotFoundError:
         return
     try:
-        prefix = f".{secrets.token_hex(6)}-"
+        prefix = f".{os.urandom(6).hex()}-"
         pending = [name for name in os.listdir(top) if not _unlinked(name, top)]
         count = 0
         while pending:
