@@ -66,7 +66,7 @@ def registry(base: pathlib.Path) -> Iterator[str]:
 
 
 def run(*words: str, **more: Any) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, **more)
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=120, **more)
     assert done.returncode == 0, f"{words}: {done.stderr}"
     return done.stdout
 

@@ -184,6 +184,10 @@ class ContentStore:
         finally:
             os.close(fd)
 
+    def total(self) -> int:
+        """Bytes of all blobs."""
+        return sum(entry.stat(follow_symlinks=False).st_size for entry in _entries(f"{self.root}/sha256"))
+
     def sweep(self, keep: set[str]) -> int:
         """Delete blobs whose digest is not in `keep`, and partials nobody writes. Bytes freed. Call it in `exclusive()`."""
         freed = 0

@@ -18,6 +18,7 @@ from boxship.errors import InvalidArgument, NotFound, RegistryError, Unsupported
 from boxship.images import store as images
 from boxship.images.progress import Reporter, Sink
 from boxship.images.unpack import Cancelled, FileSource, Source, Tee, Unpacked, settle_layer, unpack
+from boxship.layers.diff import digest_of
 from boxship.layers.remove import remove_tree
 from boxship.oci import config as configs
 from boxship.oci import digest as digests
@@ -62,11 +63,12 @@ class Fetched(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One layer to fetch: its place in the image."""
+    """One layer to fetch: its place in the image. `local`: it lies in an archive at hand, a plain one need not be copied."""
 
     position: int
     descriptor: Descriptor
     diff_id: str
+    local: bool = False
 
 
 def pull(
@@ -199,13 +201,21 @@ def check_layers(manifest: Manifest, diff_ids: list[str]) -> None:
 def scratch(store: images.Store, name: str) -> Iterator[str]:
     """A directory below tmp/ that is locked while it is in use, and removed afterwards."""
     os.makedirs(store.paths.tmp, 0o711, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix=f"{name}-", dir=store.paths.tmp)
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder, fd = _locked_directory(f"{name}-", store.paths.tmp)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
         yield folder
     finally:
         remove_tree(folder)
+        os.close(fd)
+
+
+def _locked_directory(prefix: str, where: str) -> tuple[str, int]:
+    while True:
+        folder = tempfile.mkdtemp(prefix=prefix, dir=where)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:  # a sweep may have taken it for somebody's remains before it was locked
+            return folder, fd
         os.close(fd)
 
 
@@ -221,7 +231,7 @@ def fetch_layers(
         reporter.say("Already exists" if chains[job.position] in here else "Pulling fs layer", _short(job))
     with scratch(store, "pull") as folder:
         fetched = _fetch_all(store, missing, folder, open_blob, reporter) if missing else {}
-        yield _settle_all(store, jobs, fetched, [here[chain].dir for chain in chains if chain in here], reporter)
+        yield _settle_all(store, jobs, fetched, [here[chain].dir for chain in chains if chain in here], open_blob, reporter)
 
 
 def _short(job: Job) -> str:
@@ -267,7 +277,9 @@ def _fetch(
             raise Cancelled
         reporter.at("Downloading", short, done, total)
 
-    if blobs.exists(job.descriptor.digest):
+    if job.local and not COMPRESSION[job.descriptor.media_type]:
+        unpacked = _unpack_here(job, directory, open_blob)
+    elif blobs.exists(job.descriptor.digest):
         reporter.say("Download complete", short)
         unpacked = _from_store(store, job, directory)
     else:
@@ -282,6 +294,17 @@ def _fetch(
 
 def _from_store(store: images.Store, job: Job, directory: str) -> Unpacked:
     source = FileSource(images.content(store).open(job.descriptor.digest))
+    try:
+        return unpack(source, directory, None)
+    finally:
+        source.close()
+
+
+def _unpack_here(job: Job, directory: str, open_blob: Callable[[Job, int], Source]) -> Unpacked:
+    """A plain tar in an archive: nothing is written down but what it unpacks to."""
+    if job.descriptor.digest != job.diff_id:
+        raise InvalidArgument(f"invalid image: layer {job.descriptor.digest} is not the {job.diff_id} of its config")
+    source = open_blob(job, 0)
     try:
         return unpack(source, directory, None)
     finally:
@@ -318,9 +341,14 @@ def _download(
 
 
 def _settle_all(
-    store: images.Store, jobs: list[Job], fetched: dict[int, Fetched], here: list[str], reporter: Reporter
+    store: images.Store,
+    jobs: list[Job],
+    fetched: dict[int, Fetched],
+    here: list[str],
+    open_blob: Callable[[Job, int], Source],
+    reporter: Reporter,
 ) -> list[images.NewLayer]:
-    """Base first: each layer is finished with those below it in place. `here`: directories that are in the store, base first."""
+    """Base first: each layer is finished with those below it in place. `here`: directories in the store, base first."""
     lowers = [f"{store.paths.layers}/{name}" for name in reversed(here)]
     layers = []
     for job in jobs:
@@ -329,16 +357,37 @@ def _settle_all(
             layers.append(images.NewLayer(job.diff_id, None, 0, None))
             continue
         reporter.say("Extracting", _short(job))
+        plain = job.local and not done.unpacked.compression
 
-        def again(digest: str = job.descriptor.digest) -> Source:
-            return FileSource(images.content(store).open(digest))
+        def again(job: Job = job, plain: bool = plain) -> Source:
+            return open_blob(job, 0) if plain else FileSource(images.content(store).open(job.descriptor.digest))
 
         size = settle_layer(done.unpacked, lowers, again)
         lowers.insert(0, done.unpacked.path)
-        blob = LayerBlob(job.descriptor.digest, job.diff_id, job.descriptor.media_type, job.descriptor.size, True)
+        blob = _kept_plain(store, job, done.unpacked, again) if plain else _blob(job, True)
         layers.append(images.NewLayer(job.diff_id, done.unpacked.path, size, blob))
         reporter.say("Pull complete", _short(job))
     return layers
+
+
+def _blob(job: Job, kept: bool) -> LayerBlob:
+    return LayerBlob(job.descriptor.digest, job.diff_id, job.descriptor.media_type, job.descriptor.size, kept)
+
+
+def _kept_plain(store: images.Store, job: Job, unpacked: Unpacked, again: Callable[[], Source]) -> LayerBlob:
+    """A plain tar is kept unless diff makes the very same bytes again, as it does for the layers that Boxship built."""
+    if digest_of(unpacked.path)[0] == job.diff_id:
+        return _blob(job, False)
+    source = again()
+    try:
+        with images.content(store).ingest(job.descriptor.digest) as writer:
+            writer.restart()
+            while data := source.read(1 << 18):
+                writer.write(data)
+            writer.commit(job.descriptor.digest)
+    finally:
+        source.close()
+    return _blob(job, True)
 
 
 __all__ = ["Pulled", "fetch_layers", "pull", "scratch", "select"]

@@ -7,6 +7,7 @@
 A kill before the transaction leaves blobs and directories that no row names: sweep() removes them.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from boxship.content.store import ContentStore
 from boxship.errors import InvalidArgument
 from boxship.layers.diff import digest_of
+from boxship.layers.remove import remove_tree
 from boxship.oci import config as configs
 from boxship.oci.descriptor import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor
 from boxship.oci.manifest import build_manifest
 from boxship.snapshots import overlay
+from boxship.state import buildcache
 from boxship.state import images as image_rows
 from boxship.state import layers as layer_rows
 from boxship.state.db import now, transaction
@@ -166,6 +169,11 @@ def add_built_layer(store: Store, directory: str, parent: str | None, clamp: int
 
     The tar is only hashed: `push` and `save` make it again. The same layer on the same parent is stored once.
     """
+    with content(store).hold():
+        return _add_built_layer(store, directory, parent, clamp)
+
+
+def _add_built_layer(store: Store, directory: str, parent: str | None, clamp: int | None) -> Layer:
     diff_id, tar_size = digest_of(directory, clamp)
     chain = configs.chain_ids([parent, diff_id])[1] if parent else diff_id
     name = overlay.short_name()
@@ -207,37 +215,71 @@ def plain_manifest(store: Store, config: bytes, diff_ids: list[str]) -> bytes:
     return build_manifest(Descriptor(OCI_CONFIG, digests.of(config), len(config)), descriptors)
 
 
-def sweep(store: Store, keep_chains: set[str] | None = None) -> int:
-    """Remove layers, directories and blobs that nothing refers to; bytes freed. `keep_chains`: what the build cache holds on to."""
-    freed = 0
+class Swept(NamedTuple):
+    """`freed` bytes; `chains` of the layers that are gone, top first."""
+
+    freed: int
+    chains: list[str]
+
+
+def sweep(store: Store) -> Swept:
+    """Remove layers, directories and blobs that no image, build cache or container refers to.
+
+    Nothing while somebody adds layers or blobs (`content(store).hold()`): the next sweep finds them.
+    """
     with content(store).exclusive() as alone:
         if not alone:
-            return 0
-        freed += _sweep_layers(store, keep_chains or set())
+            return Swept(0, [])
+        swept = _sweep_layers(store)
         with transaction(store.db) as db:
             for digest in layer_rows.orphan_blobs(db):
                 layer_rows.forget_blob(db, digest)
             keep = image_rows.blobs(db) | layer_rows.kept_blobs(db)
-        freed += content(store).sweep(keep)
-    return freed
+        freed = content(store).sweep(keep)
+        for name in _orphan_directories(store):
+            overlay.remove_layer(store.paths, name)
+        _sweep_scratch(store)
+    return Swept(swept.freed + freed, swept.chains)
 
 
-def _sweep_layers(store: Store, keep_chains: set[str]) -> int:
+def _sweep_scratch(store: Store) -> None:
+    """Remove from tmp/ what a killed pull, load, import or removal left there: nobody holds its lock."""
+    for name in os.listdir(store.paths.tmp):
+        if not name.startswith(("pull-", "load-", "import-", "rm-")):
+            continue
+        path = f"{store.paths.tmp}/{name}"
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_tree(path)
+            finally:
+                os.close(fd)
+
+
+def _sweep_layers(store: Store) -> Swept:
     """Rows first, then the directories they named."""
-    freed = 0
-    gone: list[str] = []
+    gone: list[Layer] = []
     with transaction(store.db) as db:
-        while unused := layer_rows.unused(db, keep_chains):
+        keep = buildcache.chains(db)
+        while unused := layer_rows.unused(db, keep):
             for layer in unused:
                 layer_rows.remove(db, layer.chain_id)
-                gone.append(layer.dir)
-                freed += layer.size
-    for name in gone:
-        overlay.remove_layer(store.paths, name)
-    return freed
+                gone.append(layer)
+    for layer in gone:
+        overlay.remove_layer(store.paths, layer.dir)
+    return Swept(sum(layer.size for layer in gone), [layer.chain_id for layer in gone])
 
 
-def orphan_directories(store: Store) -> list[str]:
+def layers_size(store: Store) -> int:
+    """Bytes of all layers that images of this store have, each counted once."""
+    sizes = {}
+    for image in image_rows.all_images(store.db):
+        sizes.update({layer.chain_id: layer.size for layer in layer_rows.of_image(store.db, image.id)})
+    return sum(sizes.values())
+
+
+def _orphan_directories(store: Store) -> list[str]:
     """Names below layers/ that no row has: the remains of a kill. Only meaningful while nobody adds layers."""
     known = layer_rows.directories(store.db)
     with suppress(FileNotFoundError):

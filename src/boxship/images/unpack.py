@@ -105,13 +105,16 @@ class _Counting:
         self.size += len(data)
 
 
-def unpack(source: Source | Tee, directory: str, lowers: list[str] | None) -> Unpacked:
-    """Unpack a layer's blob into the new `directory`. With `lowers` None, what needs lower layers waits for settle_layer()."""
+def unpack(source: Source | Tee, directory: str, lowers: list[str] | None, allowed: tuple[str, ...] = ("gzip", "zstd")) -> Unpacked:
+    """Unpack a layer's blob into the new `directory`. With `lowers` None, what needs lower layers waits for settle_layer().
+
+    `allowed`: the compressions that are taken.
+    """
     os.mkdir(directory)
     os.chmod(directory, 0o755)  # noqa: S103 - what a root directory has that no entry speaks of, whatever the umask
     counting = _Counting()
     try:
-        plain = inflate(source, ("gzip", "zstd"))
+        plain = inflate(source, allowed)
         compression = getattr(plain, "kind", "")
         applied: Applied | None
         try:

@@ -74,6 +74,13 @@ def tar_stream(directory: str, clamp: int | None = None) -> TarStream:
     return TarStream(directory, clamp)
 
 
+def file_header(name: str, size: int, mtime: int = 0, mode: int = 0o644, kind: bytes = b"0") -> bytes:
+    """The header of a file (or, kind b"5", a directory) that a caller writes himself, followed by its padded content."""
+    packer = _Packer(None)
+    packer._emit(name.encode(), b"", mode, 0, 0, size, max(0, mtime), kind, {})
+    return b"".join(packer.parts)
+
+
 class _Packer:
     def __init__(self, clamp: int | None) -> None:
         self.clamp = clamp

@@ -5,6 +5,7 @@ links, GNU sparse files and base-256 numbers. Names are bytes. Formats: POSIX.1-
 Format" and "Sparse Formats".
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from boxship.errors import InvalidArgument
@@ -121,10 +122,12 @@ class Reader:
     """Entries of a plain tar stream: next() gives a header, then read its content by chunks() or leave it.
 
     `hasher.update` sees every byte of the stream, the fill after the end of the archive too, once drain() was called.
+    `seek(n)` moves the source n bytes on without reading them: for an index of a file's entries.
     """
 
-    def __init__(self, source: Readable, hasher: Any = None) -> None:
+    def __init__(self, source: Readable, hasher: Any = None, seek: Callable[[int], object] | None = None) -> None:
         self._source = source
+        self._seek = seek
         self._hasher = hasher
         self._buffer = b""
         self._at = 0
@@ -133,6 +136,11 @@ class Reader:
         self._global: dict[bytes, bytes] = {}
         self.entries = 0
         self.read_bytes = 0
+
+    @property
+    def position(self) -> int:
+        """Where the current entry's content begins, as long as nothing of it was read."""
+        return self.read_bytes - (len(self._buffer) - self._at)
 
     # --- bytes
 
@@ -194,6 +202,10 @@ class Reader:
                 return
             self._at = len(self._buffer)
             count -= have
+            if self._seek is not None:
+                self._seek(count)
+                self.read_bytes += count
+                return
             if not self._more():
                 raise InvalidArgument("unexpected end of tar archive")
 
