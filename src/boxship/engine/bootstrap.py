@@ -46,6 +46,7 @@ _NO_DOCS = (
     "path-include=/usr/share/doc/*/copyright",
 )
 _PACKAGE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.:=~/")
+_OF_NO_USE = ("I: finding ", "I: reading ", "I: skipping ", "I: removing ")
 _TIMEOUT = 15  # seconds to answer for a Release file
 _RELEASE_MAX = 4 << 20
 
@@ -79,7 +80,7 @@ def bootstrap(
     from boxship.engine import images
 
     plan = make_plan(target, include)
-    named = references.tag_target(tag or f"{plan.name}:{plan.suite}").familiar
+    named = references.tag_target(tag or f"{plan.name}:{plan.suite}").familiar()
     with _scratch(store.paths.tmp) as folder:
         path = f"{folder}/base.tar"
         write_tar(plan, path, progress, stand_in=stand_in)
@@ -263,12 +264,18 @@ def _run_mmdebstrap(argv: list[str], plan: Plan, scratch: str, progress: Progres
         for line in process.stderr or ():
             text = line.strip()
             last = [*last[-19:], text]
-            if progress and text.startswith("I: "):
-                progress(text[3:])
+            if progress and text.startswith("I: ") and text.endswith("...") and not text.startswith(_OF_NO_USE):
+                progress(text[3:-3])
         code = process.wait()
     if code != 0:
-        errors = [text[3:] for text in last if text.startswith("E: ")] or [text for text in last if text] or [f"exit code {code}"]
-        raise Unavailable(f"mmdebstrap failed: {errors[0]}", hint="is the package mirror reachable? type: apt-get update")
+        raise _failure(last, code)
+
+
+def _failure(last: list[str], code: int) -> BoxshipError:
+    errors = [text[3:] for text in last if text.startswith("E: ")] or [text for text in last if text] or [f"exit code {code}"]
+    if errors[0].startswith("Unable to locate package "):
+        return InvalidArgument(f"no such package: {errors[0].rpartition(' ')[2]}", hint="apt-cache search WORD finds names for --include")
+    return Unavailable(f"mmdebstrap failed: {errors[0]}", hint="is the package mirror reachable? type: apt-get update")
 
 
 def _sources_file(plan: Plan) -> Any:

@@ -123,13 +123,13 @@ def _solve(store: Store, made: graph.Plan, source: Source, names: list[str], pla
     context = _Context(store, source, progress)
     # what was begun before the plan was known, one for every vertex, one for the image
     progress.total = progress.count + len(made.vertices) + 1
-    world = World(store.paths, place, runner(store), context.open, fetch)
-    solver = Solver(made, world, progress)
-    try:
-        snapshots = solver.solve()
-    finally:
-        solver.close()
-        context.close()
+    with runner(store) as run:
+        solver = Solver(made, World(store.paths, place, run, context.open, fetch), progress)
+        try:
+            snapshots = solver.solve()
+        finally:
+            solver.close()
+            context.close()
     with progress.start("exporting to image") as step:
         step.status("exporting layers done")
         image_id = images.put_built(store, export.document(made, snapshots, now()), names)

@@ -91,10 +91,18 @@ def shim(paths: "Paths", container_id: str) -> "Connection | None":
         return None
 
 
-def request(paths: "Paths", document: "dict[str, Any]", fds: "list[int] | tuple[int, ...]" = ()) -> Connection:
+def connect(paths: "Paths") -> Connection:
+    """A connection to the fork server for a later `request`: it has something to do for us from now on."""
+    return _fork_server(paths)
+
+
+def request(
+    paths: "Paths", document: "dict[str, Any]", fds: "list[int] | tuple[int, ...]" = (), early: "Connection | None" = None
+) -> Connection:
     """Hand a request to the fork server, starting one where none runs; returns once a forked child has taken it."""
     for _ in range(_ATTEMPTS):
-        connection = _fork_server(paths)
+        connection = early or _fork_server(paths)
+        early = None
         try:
             connection.send(document, fds)
             reply, _ = connection.receive()

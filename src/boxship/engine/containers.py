@@ -58,9 +58,10 @@ def is_running(store: "Store", container_id: str) -> bool:
 class Created:
     """A container that was created: its id and name, what it will be started with, and warnings for the user."""
 
-    __slots__ = ("id", "message", "name", "warnings")
+    __slots__ = ("early", "id", "message", "name", "warnings")
 
     def __init__(self, container_id: str, name: str, message: "Document", warnings: "list[str]") -> None:
+        self.early: client.Connection | None = None
         self.id = container_id
         self.name = name
         self.message = message
@@ -87,6 +88,7 @@ def create(
     points, warnings = mountpoints.plan(store, config, host)
     container_id = os.urandom(32).hex()
     lowers = [layer.dir for layer in reversed(layers.of_image(store.db, image.id))]
+    early = client.connect(store.paths) if start else None
     row = containers.Container(
         container_id, name, image.id, image_name, time.time_ns(), fastjson.dumps(config), fastjson.dumps(host)
     )
@@ -101,7 +103,9 @@ def create(
     except BaseException:
         os.rmdir(home)
         raise
-    return Created(container_id, row.name, _message(store, row, config, host, lowers, points, network), warnings)
+    created = Created(container_id, row.name, _message(store, row, config, host, lowers, points, network), warnings)
+    created.early = early
+    return created
 
 
 def _add(store: "Store", row: "Container") -> None:
@@ -213,7 +217,7 @@ def launch(
             message["host"]["ConsoleSize"] = list(size)
         pipes = Pipes(*attach)
         session = pipes.session
-        connection = client.request(store.paths, {**message, "streams": pipes.names}, pipes.theirs)
+        connection = client.request(store.paths, {**message, "streams": pipes.names}, pipes.theirs, created.early)
         pipes.sent()
         session.connection = connection
         connection.expect("started")
@@ -423,6 +427,7 @@ def execute(
     if not is_running(store, row.id):
         recovery.sweep(store)
         raise Conflict(f"container {row.id} is not running")
+    early = client.connect(store.paths)
     pipes = Pipes(attach[0] and not tty, attach[1] and not tty, attach[2] and not tty)
     message = {
         "op": "exec",
@@ -438,7 +443,7 @@ def execute(
         "size": list(size) if size else None,
         "streams": pipes.names,
     }
-    connection = client.request(store.paths, message, pipes.theirs)
+    connection = client.request(store.paths, message, pipes.theirs, early)
     pipes.sent()
     session = pipes.session
     session.connection = connection

@@ -18,6 +18,7 @@ from boxship import fastjson
 from boxship.config import Paths
 from boxship.engine import supervise
 from boxship.linux import prctl
+from boxship.runtime import cgroups
 from boxship.runtime.launch import receive
 
 TYPE_CHECKING = False
@@ -43,55 +44,76 @@ def main() -> "NoReturn":
     listener = _socket.socket(fileno=_LISTENER)
     os.set_inheritable(_LISTENER, False)
     supervise.warm_up()
+    cgroups.driver()
     stamps = _stamps()
     gc.collect()
     gc.freeze()
     gc.disable()
-    _serve(listener, Paths(root, run), stamps)
+    _Server(listener, Paths(root, run), stamps).serve()
     os._exit(0)
 
 
-def _serve(listener: "_socket.socket", paths: Paths, stamps: "dict[str, int]") -> None:
-    poll = select.poll()
-    poll.register(listener.fileno(), select.POLLIN)
-    while True:
-        if not poll.poll(IDLE_SECONDS * 1000):
-            if _retire(listener, paths):
+class _Server:
+    """Clients connect early, while they still prepare their request: `waiting` are those that have not sent it yet."""
+
+    def __init__(self, listener: "_socket.socket", paths: Paths, stamps: "dict[str, int]") -> None:
+        self.listener = listener
+        self.paths = paths
+        self.stamps = stamps
+        self.waiting: dict[int, _socket.socket] = {}
+        self.poll = select.poll()
+        self.poll.register(listener.fileno(), select.POLLIN)
+
+    def serve(self) -> None:
+        while True:
+            ready = self.poll.poll(IDLE_SECONDS * 1000)
+            if not ready and not self.waiting and _retire(self.listener, self.paths):
                 return
-            continue
-        fd, _ = listener._accept()  # type: ignore[attr-defined]
+            for fd, _ in ready:
+                if fd == self.listener.fileno():
+                    self._accept()
+                elif not self._serve_one(self._taken(fd)):
+                    return
+
+    def _accept(self) -> None:
+        fd, _ = self.listener._accept()  # type: ignore[attr-defined]
         os.set_inheritable(fd, False)
         connection = _socket.socket(fileno=fd)
-        if not _serve_one(listener, connection, paths, stamps):
-            return
-
-
-def _serve_one(listener: "_socket.socket", connection: "_socket.socket", paths: Paths, stamps: "dict[str, int]") -> bool:
-    """Fork for one request. False: this server is out of date and has retired."""
-    fds: list[int] = []
-    try:
         if _peer_uid(connection) != os.geteuid():
-            return True
-        connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, struct.pack("ll", 5, 0))
-        data, fds = receive(connection)
-        if not data:
-            return True
-        if stamps != _stamps():
-            _retire(listener, paths, force=True)
-            connection.send(b'{"retry":1}')
-            return False
-        pid = os.fork()
-        if pid == 0:
-            listener.close()
-            connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
-            _child(connection, paths, data, fds)
-    except OSError as error:
-        _complain(connection, error)
-    finally:
-        connection.close()
-        for fd in fds:
-            os.close(fd)
-    return True
+            connection.close()
+            return
+        self.waiting[fd] = connection
+        self.poll.register(fd, select.POLLIN)
+        # the next container's init will join its cgroups: let the grace period for that begin now
+        cgroups.prewarm()
+
+    def _taken(self, fd: int) -> "_socket.socket":
+        self.poll.unregister(fd)
+        return self.waiting.pop(fd)
+
+    def _serve_one(self, connection: "_socket.socket") -> bool:
+        """Fork for one request. False: this server is out of date and has retired."""
+        fds: list[int] = []
+        try:
+            data, fds = receive(connection)
+            if not data:
+                return True
+            if _changed(self.stamps):
+                _retire(self.listener, self.paths, force=True)
+                connection.send(b'{"retry":1}')
+                return False
+            if os.fork() == 0:
+                self.listener.close()
+                for other in self.waiting.values():
+                    other.close()
+                _child(connection, self.paths, data, fds)
+        except OSError as error:
+            _complain(connection, error)
+        finally:
+            connection.close()
+            for fd in fds:
+                os.close(fd)
+        return True
 
 
 def _complain(connection: "_socket.socket", error: OSError) -> None:
@@ -129,11 +151,15 @@ def _stamps() -> "dict[str, int]":
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
         if name.startswith("boxship") and path:
-            try:
-                stamps[path] = os.stat(path).st_mtime_ns
-            except OSError:
-                stamps[path] = 0
+            stamps[path] = os.stat(path).st_mtime_ns
     return stamps
+
+
+def _changed(stamps: "dict[str, int]") -> bool:
+    try:
+        return any(os.stat(path).st_mtime_ns != stamp for path, stamp in stamps.items())
+    except OSError:
+        return True
 
 
 def _retire(listener: "_socket.socket", paths: Paths, force: bool = False) -> bool:
