@@ -46,7 +46,7 @@ _NO_DOCS = (
     "path-include=/usr/share/doc/*/copyright",
 )
 _PACKAGE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.:=~/")
-_OF_NO_USE = ("I: finding ", "I: reading ", "I: skipping ", "I: removing ")
+_OF_NO_USE = ("I: finding ", "I: main() ", "I: reading ", "I: skipping ", "I: removing ")
 _TIMEOUT = 15  # seconds to answer for a Release file
 _RELEASE_MAX = 4 << 20
 
@@ -274,7 +274,8 @@ def _run_mmdebstrap(argv: list[str], plan: Plan, scratch: str, progress: Progres
 def _failure(last: list[str], code: int) -> BoxshipError:
     errors = [text[3:] for text in last if text.startswith("E: ")] or [text for text in last if text] or [f"exit code {code}"]
     if errors[0].startswith("Unable to locate package "):
-        return InvalidArgument(f"no such package: {errors[0].rpartition(' ')[2]}", hint="apt-cache search WORD finds names for --include")
+        name = errors[0].rpartition(" ")[2]
+        return InvalidArgument(f"no such package: {name}", hint="apt-cache search WORD finds names for --include")
     return Unavailable(f"mmdebstrap failed: {errors[0]}", hint="is the package mirror reachable? type: apt-get update")
 
 
