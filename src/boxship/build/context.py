@@ -72,7 +72,6 @@ class Context:
         self.stamps = stamps
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._ignore = ignore.Matcher(patterns) if patterns else None
-        self._exceptions = any(pattern.startswith("!") for pattern in patterns)
         self._children: dict[str, dict[str, Entry]] = {}
         self._top = Entry("/", root, os.fstat(self._fd))
 
@@ -144,7 +143,7 @@ class Context:
             return False
         if self._ignore is None or not self._ignore.matches(entry.path[1:]):
             return True
-        if not (self._exceptions and stat.S_ISDIR(entry.info.st_mode)):
+        if not stat.S_ISDIR(entry.info.st_mode) or self._ignore.may_skip_dir(entry.path[1:]):
             return False
         return bool(self.children(entry))
 

@@ -48,6 +48,8 @@ class RunProcess:
     script: Script | None = None
     proxies: tuple[str, ...] = ()
     """NAME=VALUE given with --build-arg under predefined names: seen by the process, never in the cache key."""
+    hostname: str = ""
+    """From the build argument BUILDKIT_SANDBOX_HOSTNAME."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def of(op: graph.Op, parent: str, inputs: dict[str, str]) -> Key:
 def _operation(op: graph.Op) -> dict[str, Any]:
     if isinstance(op, graph.RunProcess):
         script = [op.script.name, op.script.data] if op.script else None
-        return {"op": "run", "argv": op.argv, "env": op.env, "cwd": op.cwd, "user": op.user, "script": script}
+        return {"op": "run", "argv": op.argv, "env": op.env, "cwd": op.cwd, "user": op.user, "script": script, "hostname": op.hostname}
     if isinstance(op, graph.MakeDirectory):
         return {"op": "mkdir", "path": op.path, "user": op.user}
     if isinstance(op, graph.CopyFiles):

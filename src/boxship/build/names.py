@@ -56,15 +56,10 @@ def _quote(text: str) -> str:
 
 
 def healthcheck(command: commands.Healthcheck) -> str:
-    """A Healthcheck as Go's %+v prints it."""
-    times = (
-        ("Interval", command.interval),
-        ("Timeout", command.timeout),
-        ("StartPeriod", command.start_period),
-        ("StartInterval", command.start_interval),
-    )
-    parts = [f"Test:[{' '.join(command.test)}]", *(f"{name}:{duration(value)}" for name, value in times)]
-    return "{" + " ".join([*parts, f"Retries:{command.retries}"]) + "}"
+    """A Healthcheck as Go's %q prints it: a number is shown as the character it would be."""
+    times = (command.interval, command.timeout, command.start_period, command.start_interval)
+    number = _quote(chr(command.retries) if command.retries < 0x110000 else "\ufffd")[1:-1].replace('\\"', '"').replace("'", "\\'")
+    return "&{" + " ".join([quoted(command.test), *(f'"{duration(time)}"' for time in times), f"'{number}'"]) + "}"
 
 
 def duration(nanoseconds: int) -> str:

@@ -16,11 +16,15 @@ _MAX_ID = (1 << 31) - 1
 def lookup(text: str, read: Read) -> Owner:
     """`user[:group]`, each a name or a number. A number alone is the group's too, a name brings its own group.
 
-    Raises BuildFailed in BuildKit's words for a name that is not in /etc/passwd or /etc/group.
+    A name that is not in /etc/passwd is root, one that is not in /etc/group changes nothing: so it is in BuildKit, and
+    Dockerfiles name users that a later line makes.
     """
     user, colon, group = text.partition(":")
     owner = _user(user, read)
-    return Owner(owner.uid, _group(group, read)) if colon and group else owner
+    if not (colon and group):
+        return owner
+    gid = _group(group, read)
+    return owner if gid is None else Owner(owner.uid, gid)
 
 
 def _number(text: str) -> int | None:
@@ -40,23 +44,17 @@ def _user(text: str, read: Read) -> Owner:
     for fields in _lines(read("/etc/passwd"), 4):
         if fields[0] == text and fields[2].isdecimal() and fields[3].isdecimal():
             return Owner(int(fields[2]), int(fields[3]))
-    raise BuildFailed(
-        f"unable to find user {text}: no matching entries in passwd file",
-        hint="make the user in an earlier RUN, or give its number",
-    )
+    return Owner()
 
 
-def _group(text: str, read: Read) -> int:
+def _group(text: str, read: Read) -> int | None:
     number = _number(text)
     if number is not None:
         return number
     for fields in _lines(read("/etc/group"), 3):
         if fields[0] == text and fields[2].isdecimal():
             return int(fields[2])
-    raise BuildFailed(
-        f"unable to find group {text}: no matching entries in group file",
-        hint="make the group in an earlier RUN, or give its number",
-    )
+    return None
 
 
 def _lines(data: bytes | None, least: int) -> list[list[str]]:

@@ -50,7 +50,7 @@ def make(dockerfile: Dockerfile, options: Options, images: Mapping[str, graph.Ba
 
 
 class _Absent(Exception):
-    """An ONBUILD trigger copies from an image that is not known yet."""
+    """An image that is not known yet, and that only an ONBUILD trigger leads to."""
 
     def __init__(self, name: str, line: int) -> None:
         super().__init__(name)
@@ -118,7 +118,7 @@ class _Planner:
         every = (command for stage in self.stages for command in stage.commands)
         declared = {pair.name for command in every if isinstance(command, commands.Arg) for pair in command.pairs}
         proxies = {name for name in self.options.build_args if name.lower() in proxy_env({name: "x"})}
-        unused = sorted(set(self.options.build_args) - declared - proxies - set(self.args))
+        unused = sorted(set(self.options.build_args) - declared - proxies - set(self.args) - {"BUILDKIT_SANDBOX_HOSTNAME"})
         return (f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed",) if unused else ()
 
     # --- stages
@@ -150,6 +150,8 @@ class _Planner:
         elif link.image == SCRATCH:
             state = steps.scratch(name)
         else:
+            if link.image not in self.images:
+                raise _Absent(link.image, link.stage.base.line)
             image = self.images[link.image]
             state = steps.from_image(name, image)
             state.total = 1 if image.chain_ids else 0
@@ -176,6 +178,11 @@ class _Planner:
         if not name:
             return None
         stage = link.sources[name] if name in link.sources else self._stage_named(name)
+        if stage is not None and stage >= link.stage.index:
+            raise DockerfileError(
+                f'cannot copy from stage "{name}", it needs to be defined before current stage "{link.stage.label}"',
+                hint="move the stage up",
+            )
         if stage is not None:
             vertex = self._state(stage).vertex
         elif name == SCRATCH:

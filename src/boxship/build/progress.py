@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`kind`: start, log, status, done, cached, error, cancel. `at`: monotonic seconds. `text`: name, status or error."""
+    """`kind`: start, log, status, done, cached, error, cancel of a step; source (an excerpt), warning of the build.
+
+    `at`: monotonic seconds. `text`: name, status, error, excerpt or warning.
+    """
 
     kind: str
     step: int
@@ -83,6 +86,11 @@ class Progress:
             step = Step(self, self._count)
             self._sink(Event("start", step.number, time.monotonic(), name, total=max(self.total, self._count)))
         return step
+
+    @property
+    def count(self) -> int:
+        """How many steps have begun."""
+        return self._count
 
     def emit(self, kind: str, number: int, text: str = "", data: bytes = b"", stream: int = 1) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from boxship.build.dockerfile import commands
-from boxship.build.gitref import is_git
+from boxship.build.rules import is_git_source
 from boxship.errors import DockerfileError
 from boxship.oci.platform import Platform, host
 
@@ -31,7 +31,7 @@ def _unsupported(command: commands.Command) -> list[str]:
         found += ["--checksum"] if command.checksum else []
         found += ["--keep-git-dir"] if command.keep_git_dir is not None else []
         found += ["--unpack"] if command.unpack is not None else []
-        found += [f"of a git repository ({source})" for source in command.sources if is_git(source)]
+        found += [f"of a git repository ({source})" for source in command.sources if is_git_source(source)]
     return found
 
 

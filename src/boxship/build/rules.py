@@ -5,11 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 
-from boxship.build import graph
+from boxship.build import gitref, graph
 from boxship.build.dockerfile.stages import is_url
-from boxship.build.gitref import is_git
 from boxship.build.urlname import url_name
-from boxship.errors import DockerfileError
+from boxship.errors import DockerfileError, InvalidArgument
 
 _SYMBOLIC = re.compile(r"[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ugo]))+)*")
 
@@ -29,9 +28,18 @@ def destination(current: str, dest: str) -> str:
     return f"{path}/" if dest.endswith("/") and path != "/" else path
 
 
+def is_git_source(text: str) -> bool:
+    """ADD takes it for a git repository; a path that merely looks like one (github.com/owner/name) is a path here."""
+    try:
+        found = gitref.parse(text)
+    except InvalidArgument:
+        return True
+    return found is not None and not found.looks_local
+
+
 def source(path: str, tree: int | None, add: bool) -> graph.Source:
     """What one source word of COPY or ADD means. Raises DockerfileError for what only ADD can fetch, and for git."""
-    if tree is None and is_git(path):
+    if tree is None and is_git_source(path):
         message = "ADD of a git repository is not supported yet" if add else "source can't be a git ref for COPY"
         raise DockerfileError(f"{message}: {path}")
     if tree is None and is_url(path):

@@ -3,8 +3,8 @@
     parents solved -> select inputs -> key -> hit: nothing is mounted or copied
                                         `-> lock the key -> look again -> do it in a directory of its own -> commit
 
-A commit is one transaction: the layer's directory gets its name in layers/, the layer and the key their rows. Steps that
-do not depend on each other run side by side; a failed or interrupted build keeps the steps that ended.
+A commit moves the directory into layers/, then rows of the layer and of the key follow. Steps that do not depend on each
+other run side by side; a failed or interrupted build keeps the steps that ended.
 
 COPY from another stage has two keys: one from that stage's identity, which costs nothing, and one from the content of
 the files, which hits when the stage was built anew and the files came out the same.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable
@@ -26,14 +25,13 @@ from boxship.build import graph, keys
 from boxship.build.ops import copy, meta, run
 from boxship.build.ops.copy import Loose
 from boxship.build.progress import Progress, Step
-from boxship.build.selection import Selected, select
+from boxship.build.selection import select
 from boxship.build.tree import LayerTree, Tree
 from boxship.build.upper import Upper
 from boxship.build.workplace import Workplace, in_words, key_lock
 from boxship.config import Paths
 from boxship.errors import BoxshipError, BuildFailed
-from boxship.layers import diff
-from boxship.oci.config import chain_ids
+from boxship.images import store as images
 from boxship.snapshots import overlay
 from boxship.state import buildcache
 from boxship.state import db as database
@@ -81,11 +79,19 @@ class World:
     now: Callable[[], int] = time.time_ns
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A store as the images package wants it, with the connection of this thread."""
+
+    paths: Paths
+    db: database.Db
+
+
 @dataclass
 class _Inputs:
     """What a COPY was found to take: what to copy, and digests for the quick and for the exact key."""
 
-    items: list[Selected | Loose] = field(default_factory=list)
+    items: list[list[copy.Item]] = field(default_factory=list)
     quick: dict[str, str] = field(default_factory=dict)
     exact: Callable[[], dict[str, str]] = dict
 
@@ -258,7 +264,7 @@ class Solver:
                 self._tree_source(source, name, inputs, later, step)
             else:
                 loose = self._loose(source, f"{self.world.place.path}/{vertex.index}.{number}", step)
-                inputs.items.append(loose)
+                inputs.items.append([loose])
                 inputs.quick[name] = _digest(loose)
         if later:
             quick = dict(inputs.quick)
@@ -270,7 +276,7 @@ class Solver:
     ) -> None:
         tree = self._tree(source)
         chosen = select(source, tree)
-        inputs.items.extend(chosen)
+        inputs.items.append(list(chosen))
 
         def content() -> str:
             return keys.content(tree, [(item.name, item.node) for item in chosen], owners=tree.keeps_owner)
@@ -310,8 +316,7 @@ class Solver:
         try:
             self._act(vertex.op, parent, directory, inputs, step)
             self.check()
-            digest, _ = diff.digest_of(upper)
-            return self._commit(vertex, parent, directory, digest, found, time.monotonic_ns() - began)
+            return self._commit(vertex, parent, upper, found, time.monotonic_ns() - began)
         finally:
             overlay.remove(directory)
 
@@ -328,30 +333,25 @@ class Solver:
         elif isinstance(op, graph.CopyFiles):
             copy.copy_files(op, written, inputs.items, self.check)
 
-    def _commit(
-        self, vertex: graph.Vertex, parent: Snapshot, directory: str, digest: str, found: list[keys.Key], took: int
-    ) -> Snapshot:
-        below = [layer.diff_id for layer in parent.layers]
-        chain = chain_ids([*below, digest])[-1]
-        size = tree_size(f"{directory}/upper")
-        layer = rows.Layer(chain, digest, parent.layers[-1].chain_id if parent.layers else None, overlay.short_name(), size)
-        created = self.world.now()
+    def _commit(self, vertex: graph.Vertex, parent: Snapshot, upper: str, found: list[keys.Key], took: int) -> Snapshot:
         db = self._db()
+        below = parent.layers[-1].chain_id if parent.layers else None
+        layer = images.add_built_layer(_Opened(self.world.paths, db), upper, below)
+        created = self.world.now()
         with database.transaction(db):
-            if rows.add(db, layer):
-                overlay.commit(self.world.paths, directory, layer.dir)
-            else:
-                known = rows.get(db, chain)
-                assert known is not None
-                layer = known
             for key in found:
-                buildcache.put(db, buildcache.Step(key.digest, chain, _text(key), vertex.name, created, created, took))
+                buildcache.put(db, buildcache.Step(key.digest, layer.chain_id, _text(key), vertex.name, created, created, took))
         return Snapshot(parent.base, (*parent.layers, layer), created)
 
-    def remember_hits(self, db: database.Db) -> None:
+    def close(self) -> None:
+        """Remember what was hit, and let go of the database."""
+        connection = self._local.__dict__.pop("db", None)
+        if connection is None:
+            return
         if self.hits:
-            with database.transaction(db):
-                buildcache.touch(db, self.hits, self.world.now())
+            with database.transaction(connection):
+                buildcache.touch(connection, self.hits, self.world.now())
+        connection.close()
 
 
 def _text(key: keys.Key) -> str:
@@ -364,20 +364,3 @@ def _digest(loose: Loose) -> str:
         while chunk := file.read(1 << 20):
             state.update(chunk)
     return state.hexdigest()
-
-
-def tree_size(directory: str) -> int:
-    """Bytes of all regular files below, hard links counted once."""
-    total = 0
-    seen: set[int] = set()
-    pending = [directory]
-    while pending:
-        with os.scandir(pending.pop()) as listing:
-            for entry in listing:
-                info = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(info.st_mode):
-                    pending.append(entry.path)
-                elif stat.S_ISREG(info.st_mode) and (info.st_nlink == 1 or info.st_ino not in seen):
-                    total += info.st_size
-                    seen.add(info.st_ino)
-    return total

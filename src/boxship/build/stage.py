@@ -171,6 +171,7 @@ def _run(state: StageState, command: commands.Run, scope: Scope, onbuild: bool) 
         str(state.config.get("User") or ""),
         script,
         scope.proxies,
+        scope.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", ""),
     )
     name = names.run(command, state.env, scope.escape, summary)
     state.vertex = scope.add(state, op, state.vertex, (), state.label(name, onbuild), command)
@@ -255,7 +256,8 @@ def _expose(state: StageState, command: commands.Expose, scope: Scope, onbuild: 
     texts = [word for port in command.ports for word in words.expand_words(port, state.env, escape=scope.escape)]
     ports = values.exposed_ports(texts)
     state.config["ExposedPorts"] = {**(state.config.get("ExposedPorts") or {}), **{port: {} for port in ports}}
-    state.note(f"EXPOSE [{' '.join(ports)}]")
+    # as Go prints the set of ports
+    state.note("EXPOSE map[" + " ".join(f"{port}:{{}}" for port in sorted(set(ports))) + "]")
 
 
 def _volume(state: StageState, command: commands.Volume, scope: Scope, onbuild: bool) -> None:

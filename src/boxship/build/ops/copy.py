@@ -45,27 +45,35 @@ class Cancelled(Protocol):
         """Raises when the build was cancelled."""
 
 
-def copy_files(op: graph.CopyFiles, upper: Upper, items: list[Selected | Loose], check: Cancelled) -> None:
-    """Everything of one COPY or ADD. Raises BuildFailed, OSError."""
+Item = Selected | Loose
+
+
+def copy_files(op: graph.CopyFiles, upper: Upper, sources: list[list[Item]], check: Cancelled) -> None:
+    """Everything of one COPY or ADD, by source. Raises BuildFailed, OSError."""
     owner = owners.lookup(op.chown, upper.read) if op.chown else None
     placed: set[str] = set()
-    for item in items:
-        job = _Copy(op, upper, owner, check)
-        if isinstance(item, Loose):
-            job.loose(item)
-        elif op.unpack and _is_archive(item):
-            job.unpack(item)
-        else:
-            job.tree(item)
-        if job.file_at in placed:
+    for items in sources:
+        # of what one wildcard matches the last may win, as in BuildKit; files named one by one must not hide each other
+        mine = {_copy_one(op, upper, owner, item, check) for item in items} - {""}
+        if mine & placed:
             keyword = "ADD" if op.unpack else "COPY"
             raise BuildFailed(
                 f"When using {keyword} with more than one source file, the destination must be a directory and end with a /",
                 hint=f"write {op.dest}/",
             )
-        placed.add(job.file_at)
-        placed.discard("")
+        placed |= mine
     upper.finish()
+
+
+def _copy_one(op: graph.CopyFiles, upper: Upper, owner: Owner | None, item: Item, check: Cancelled) -> str:
+    """The destination when it became the file; "" for what went into a directory."""
+    job = _Copy(op, upper, owner, check)
+    if isinstance(item, Loose):
+        return job.loose(item)
+    if op.unpack and _is_archive(item):
+        job.unpack(item)
+        return ""
+    return job.tree(item)
 
 
 class _Copy:
@@ -76,7 +84,6 @@ class _Copy:
         self.upper = upper
         self.owner = owner
         self.check = check
-        self.file_at = ""
         self._inodes: dict[tuple[int, int], str] = {}
         self._privileged = os.geteuid() == 0
 
@@ -85,30 +92,30 @@ class _Copy:
     def _made_mode(self) -> int:
         return 0o755 if self.op.chmod is None else self.op.chmod
 
-    def _target(self, name: str, directory: bool) -> str:
-        """The resolved path the source goes to; its parents are there afterwards."""
+    def _target(self, name: str, directory: bool) -> tuple[str, str]:
+        """(the resolved path the source goes to, the same when it is the destination itself); parents are made."""
         upper, dest = self.upper, self.op.dest
         ensure = dest if dest.endswith(("/", "/.")) else posixpath.dirname(dest)
         upper.make_directories(upper.resolve(ensure), self._made_mode(), self.owner or ROOT)
-        target = upper.resolve(dest)
+        alone = target = upper.resolve(dest)
         info = upper.lstat(target)
         if not directory and info is not None and stat.S_ISDIR(info.st_mode):
             target = posixpath.join(target, name)
+            alone = ""
         parent = target if directory and info is None else posixpath.dirname(target)
         upper.make_directories(parent, self._made_mode(), self.owner or ROOT)
-        return target
+        return target, alone
 
     # --- what
 
-    def tree(self, item: Selected) -> None:
+    def tree(self, item: Selected) -> str:
         directory = is_dir(item.node)
-        target = self._target(item.name, directory)
-        if not directory:
-            self.file_at = target
+        target, alone = self._target(item.name, directory)
         self._node(item.tree, item.node, target, overwrite=False)
+        return "" if directory else alone
 
-    def loose(self, item: Loose) -> None:
-        target = self.file_at = self._target(item.name, directory=False)
+    def loose(self, item: Loose) -> str:
+        target, alone = self._target(item.name, directory=False)
         real = self._vacate(target)
         source = os.open(item.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -118,6 +125,7 @@ class _Copy:
         owner = self.owner or ROOT
         self._dress(real, owner, item.mode if self.op.chmod is None else self.op.chmod)
         os.utime(real, ns=(item.mtime_ns, item.mtime_ns))
+        return alone
 
     def unpack(self, item: Selected) -> None:
         """An archive's content, owned as it says; links in it can't leave the destination."""

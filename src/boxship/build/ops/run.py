@@ -31,6 +31,8 @@ class Request:
     cwd: str
     user: str
     script: graph.Script | None = None
+    hostname: str = ""
+    """"" is the engine's own."""
 
 
 Output = Callable[[int, bytes], None]
@@ -41,7 +43,7 @@ Runner = Callable[[Request, Output, Callable[[], bool]], int]
 def run(op: graph.RunProcess, place: Place, runner: Runner, output: Output, stop: Callable[[], bool]) -> None:
     """Raises BuildFailed in BuildKit's words when the process does not end with 0."""
     env = (*op.env, *op.proxies)
-    request = Request(place.lowers, place.upper, place.work, op.argv, env, op.cwd, op.user, op.script)
+    request = Request(place.lowers, place.upper, place.work, op.argv, env, op.cwd, op.user, op.script, op.hostname)
     code = runner(request, output, stop)
     if code:
         command = quoted([" ".join(op.argv)])[1:-1]
