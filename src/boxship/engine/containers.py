@@ -80,7 +80,7 @@ def create(
     if name and not names.is_valid(name):
         raise InvalidArgument(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     config = merge(config, fastjson.loads(image.config).get("config") or {})
-    checks.validate(host, ncpu=os.cpu_count() or 1)
+    checks.validate(host, ncpu=os.cpu_count() or 1, cpus=_online("cpu"), mems=_online("node"))
     if host.get("Devices"):
         from boxship.engine import devices
 
@@ -106,6 +106,14 @@ def create(
     created = Created(container_id, row.name, _message(store, row, config, host, lowers, points, network), warnings)
     created.early = early
     return created
+
+
+def _online(what: str) -> str:
+    try:
+        with open(f"/sys/devices/system/{what}/online", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def _add(store: "Store", row: "Container") -> None:

@@ -4,6 +4,7 @@ import os
 
 from boxship.errors import InvalidArgument
 from boxship.state import volumes
+from boxship.volumes import local, mounts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from boxship.engine.store import Store
 
     Document = dict[str, Any]
-
-_PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-
 
 class MountPoint:
     """`kind` bind, volume or tmpfs; `source` a path of the host; `name` of the volume; `options` the user's words."""
@@ -31,7 +29,7 @@ class MountPoint:
         self.new = False
         self.nocopy = "nocopy" in options
         self.read_only = "ro" in options
-        self.propagation = next((option for option in options if option in _PROPAGATIONS), "rprivate")
+        self.propagation = next((option for option in options if option in mounts.PROPAGATIONS), "rprivate")
 
 
 def plan(store: "Store", config: "Document", host: "Document") -> "tuple[list[MountPoint], list[str]]":
@@ -44,9 +42,9 @@ def plan(store: "Store", config: "Document", host: "Document") -> "tuple[list[Mo
         if point.kind == "bind":
             warnings += _make_source(point.source)
     for destination, options in (host.get("Tmpfs") or {}).items():
-        _add(points, MountPoint("tmpfs", "tmpfs", _clean(destination), options.split(",") if options else []))
+        _add(points, _tmpfs(destination, options))
     for destination in config.get("Volumes") or {}:
-        where = _clean(destination)
+        where = mounts.clean(destination)
         if where not in points:
             point = MountPoint("volume", "", where, [])
             point.name, point.anonymous = os.urandom(32).hex(), True
@@ -63,60 +61,23 @@ def _add(points: "dict[str, MountPoint]", point: MountPoint) -> None:
 
 
 def parse_bind(spec: str) -> MountPoint:
-    """SOURCE:DESTINATION[:OPTIONS]; a source without a slash is a volume's name. Raises InvalidArgument in Docker's words."""
-    source, _, rest = spec.partition(":")
-    destination, _, words = rest.partition(":")
-    options = words.split(",") if words else []
-    _check_options(spec, options, source.startswith("/"))
-    if not destination.startswith("/"):
-        raise InvalidArgument(
-            f"invalid volume specification: '{spec}': invalid mount config for type"
-            f' "{"bind" if source[:1] == "/" else "volume"}":'
-            f" invalid mount path: '{destination}' mount path must be absolute"
-        )
-    where = _clean(destination)
-    if where == "/":
-        raise InvalidArgument(f"invalid volume specification: '{spec}': invalid specification: destination can't be '/'")
-    if source.startswith("/"):
-        return MountPoint("bind", os.path.normpath(source), where, options)
-    if not _is_volume_name(source):
-        raise InvalidArgument(
-            f'create {source}: "{source}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are'
-            " allowed. If you intended to pass a host directory, use absolute path"
-        )
-    point = MountPoint("volume", "", where, options)
-    point.name = source
+    """An entry of Docker's Binds: SOURCE:DESTINATION[:OPTIONS]. Raises InvalidArgument in Docker's words."""
+    found, _ = mounts.parse_bind(spec)
+    options = [word for word in found["Mode"].split(",") if word]
+    point = MountPoint(found["Type"], found["Source"], found["Destination"], options)
+    if point.kind == "volume":
+        point.name = found["Name"]
+        if point.name:
+            local.check_name(point.name)
+        else:
+            point.name, point.anonymous = os.urandom(32).hex(), True
     return point
 
 
-def _check_options(spec: str, options: "list[str]", bind: bool) -> None:
-    seen: set[str] = set()
-    for option in options:
-        if option in ("ro", "rw"):
-            kind = "mode"
-        elif option in _PROPAGATIONS:
-            kind = "propagation"
-        elif option in ("z", "Z"):
-            kind = "label"  # SELinux: nothing to relabel on a kernel without it, as with Docker
-        elif option == "nocopy" and not bind:
-            kind = "copy"
-        else:
-            raise InvalidArgument(f"invalid volume specification: '{spec}': invalid mode: {','.join(options)}")
-        if kind in seen:
-            raise InvalidArgument(f"invalid volume specification: '{spec}': invalid mode: {','.join(options)}")
-        seen.add(kind)
-
-
-def _is_volume_name(name: str) -> bool:
-    if len(name) < 2 or not (name[0].isascii() and name[0].isalnum()):
-        return False
-    return all(character.isascii() and (character.isalnum() or character in "_.-") for character in name)
-
-
-def _clean(path: str) -> str:
-    if not path.startswith("/"):
-        raise InvalidArgument(f"invalid mount path: '{path}' mount path must be absolute")
-    return "/" + os.path.normpath(path).lstrip("/")
+def _tmpfs(destination: str, words: str) -> MountPoint:
+    if not destination.startswith("/"):
+        raise InvalidArgument(f"invalid mount path: '{destination}' mount path must be absolute")
+    return MountPoint("tmpfs", "tmpfs", mounts.clean(destination), mounts.tmpfs_options(words))
 
 
 def _make_source(path: str) -> "list[str]":
@@ -166,7 +127,7 @@ def of_container(store: "Store", container_id: str, config: "Document", host: "D
         points.append(parse_bind(spec))
         by_destination.pop(points[-1].destination, None)
     for destination, options in (host.get("Tmpfs") or {}).items():
-        points.append(MountPoint("tmpfs", "tmpfs", _clean(destination), options.split(",") if options else []))
+        points.append(_tmpfs(destination, options))
     for destination, name in by_destination.items():
         point = MountPoint("volume", "", destination, [])
         point.name, point.anonymous = name, True
@@ -183,8 +144,7 @@ def oci_mounts(points: "list[MountPoint]") -> "list[Document]":
 
 def _oci(point: MountPoint) -> "Document":
     if point.kind == "tmpfs":
-        options = ["nosuid", "nodev", "noexec", *point.options]
-        return {"destination": point.destination, "type": "tmpfs", "source": "tmpfs", "options": options}
+        return {"destination": point.destination, "type": "tmpfs", "source": "tmpfs", "options": point.options}
     options = ["rbind", "ro" if point.read_only else "rw", point.propagation]
     return {"destination": point.destination, "type": "bind", "source": point.source, "options": options}
 

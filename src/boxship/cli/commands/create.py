@@ -74,11 +74,11 @@ def _check_platform(image: "Image", wanted: str) -> None:
     if not wanted:
         return
     from boxship import fastjson
-    from boxship.oci import platform
+    from boxship.oci.platform import Platform
 
     config = fastjson.loads(image.config)
-    has = platform.Platform(config.get("os") or "linux", config.get("architecture") or "", config.get("variant") or "")
-    if not platform.parse(wanted).matches(has):
+    has = Platform(config.get("os") or "linux", config.get("architecture") or "", config.get("variant") or "")
+    if not has.satisfies(Platform.parse(wanted).with_defaults()):
         raise InvalidArgument(
             f"image was found but its platform ({has}) does not match the specified platform ({wanted})",
             hint="--pull always gets the other one, where the registry has it",
