@@ -10,7 +10,6 @@ The kernel takes one page of mount options, so lower directories are named relat
 stands there (chdir). On the run path.
 """
 
-import contextlib
 import os
 import stat
 from errno import ENOTSUP
@@ -39,8 +38,10 @@ def short_name() -> str:
 
 def empty_lower(paths: "Paths") -> str:
     """The name of a layer with nothing in it: what FROM scratch stands on."""
-    with contextlib.suppress(FileExistsError):
+    try:
         os.mkdir(f"{paths.layers}/{EMPTY}", 0o755)
+    except FileExistsError:
+        pass
     return EMPTY
 
 
