@@ -45,6 +45,8 @@ _NO_DOCS = (
     "path-exclude=/usr/share/doc/*",
     "path-include=/usr/share/doc/*/copyright",
 )
+# These belong to _apt or to root, by whether _apt may enter the scratch folder: made root's.
+_OF_APT = ("var/cache/apt/archives/partial", "var/lib/apt/lists/partial")
 _PACKAGE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.:=~/")
 _OF_NO_USE = ("I: finding ", "I: main() ", "I: reading ", "I: skipping ", "I: removing ")
 _TIMEOUT = 15  # seconds to answer for a Release file
@@ -246,6 +248,7 @@ def write_tar(plan: Plan, path: str, progress: Progress | None = None, *, stand_
         *(plan.suite, path, "-"),
     ]
     _run_mmdebstrap(argv, plan, os.path.dirname(path), progress)
+    _give_to_root(path, _OF_APT)
     append(path, plan.epoch, {**_own_files(plan), **(standin.files() if stand_in else {})})
 
 
@@ -317,6 +320,22 @@ def append(path: str, epoch: int, files: dict[str, tuple[bytes, int]]) -> None:
             info = _member(name, mode, epoch, tarfile.REGTYPE)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
+
+
+def _give_to_root(path: str, names: Iterable[str]) -> None:
+    """Change the owner and group of members of a tar, in place."""
+    with tarfile.open(path) as tar:
+        places = [member.offset_data - tarfile.BLOCKSIZE for member in tar if os.path.normpath(member.name) in names]
+    with open(path, "r+b") as file:
+        for place in places:
+            file.seek(place)
+            header = bytearray(file.read(tarfile.BLOCKSIZE))
+            # tar(5): uid, gid; the checksum is the sum of the header's bytes with spaces in the checksum's place
+            header[108:124] = b"0000000\0" * 2
+            header[148:156] = b" " * 8
+            header[148:156] = b"%06o\0 " % sum(header)
+            file.seek(place)
+            file.write(header)
 
 
 def _parents(name: str) -> list[str]:

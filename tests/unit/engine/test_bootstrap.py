@@ -138,6 +138,18 @@ def test_files_are_added_once_with_their_folders(tmp_path: pathlib.Path) -> None
         assert extracted.read() == b"text"
 
 
+def test_a_member_is_given_to_root(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "base.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for name in ("a", "b" * 150, "c"):
+            info = bootstrap._member(name, 0o700, 1, tarfile.DIRTYPE)
+            info.uid = info.gid = 42
+            tar.addfile(info)
+    bootstrap._give_to_root(str(path), ("a", "b" * 150))
+    with tarfile.open(path) as tar:
+        assert [(member.uid, member.gid) for member in tar] == [(0, 0), (0, 0), (42, 42)]
+
+
 def test_the_label_of_a_stand_in() -> None:
     plan = bootstrap.Plan("debian", "bookworm", (), (), 0, (), ())
     assert not any("stand-in" in change for change in bootstrap.image_changes(plan))
