@@ -21,7 +21,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 
-from boxship.engine import bootstrap, standin
+from boxship.engine import bootstrap, bootstrapplan, standin
 from boxship.errors import BoxshipError
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -76,7 +76,7 @@ def _overlay(name: str) -> dict[str, tuple[bytes, int]]:
 
 def stand_in(name: str, say: Say | None = None) -> pathlib.Path:
     """The root file system of a stand-in. Raises BoxshipError (mmdebstrap is missing, the mirror is away)."""
-    plan = bootstrap.make_plan(_host_distribution())
+    plan = bootstrapplan.make_plan(_host_distribution())
     host = _key(plan._replace(epoch=0), standin.files())
     with _locked(cache()):
 

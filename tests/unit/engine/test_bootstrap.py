@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from boxship.engine import bootstrap, standin
+from boxship.engine import bootstrap, bootstrapplan, standin
 from boxship.errors import InvalidArgument, Unavailable, Unsupported
 
 RELEASE = "Origin: {origin}\nLabel: x\nSuite: stable\nCodename: {suite}\nDate: Sat, 07 Sep 2024 10:00:00 UTC\n"
@@ -63,7 +63,7 @@ def etc(tmp_path: pathlib.Path, mirror: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("target", ["debian", "debian:bookworm", "debian:12"])
 def test_the_hosts_own_suite(etc: str, mirror: str, target: str) -> None:
-    plan = bootstrap.make_plan(target, ["curl,git", "jq"], etc=etc)
+    plan = bootstrapplan.make_plan(target, ["curl,git", "jq"], etc=etc)
     assert (plan.name, plan.suite, plan.include) == ("debian", "bookworm", ("curl", "git", "jq"))
     assert [(source.uri, source.suites) for source in plan.sources] == [
         (f"{mirror}/debian", ("bookworm",)),
@@ -73,13 +73,13 @@ def test_the_hosts_own_suite(etc: str, mirror: str, target: str) -> None:
 
 
 def test_a_suite_the_host_does_not_use(etc: str, mirror: str) -> None:
-    plan = bootstrap.make_plan("debian:trixie", etc=etc)
+    plan = bootstrapplan.make_plan("debian:trixie", etc=etc)
     assert [(source.uri, source.suites) for source in plan.sources] == [(f"{mirror}/debian", ("trixie",))]
 
 
 def test_the_callers_date_wins(etc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "12345")
-    assert bootstrap.make_plan("debian", etc=etc).epoch == 12345
+    assert bootstrapplan.make_plan("debian", etc=etc).epoch == 12345
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_the_callers_date_wins(etc: str, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_wrong_words(etc: str, target: str, include: list[str], words: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        bootstrap.make_plan(target, include, etc=etc)
+        bootstrapplan.make_plan(target, include, etc=etc)
     assert caught.value.message == words
     assert caught.value.hint
 
@@ -104,20 +104,20 @@ def test_wrong_words(etc: str, target: str, include: list[str], words: str) -> N
 def test_mmdebstrap_is_missing(etc: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(Unavailable) as caught:
-        bootstrap.make_plan("debian", etc=etc)
+        bootstrapplan.make_plan("debian", etc=etc)
     assert caught.value.hint == "type: apt-get install -y mmdebstrap"
 
 
 def test_no_apt(tmp_path: pathlib.Path) -> None:
     (tmp_path / "os-release").write_text("ID=fedora\n")
     with pytest.raises(Unsupported):
-        bootstrap.make_plan("fedora:40", etc=str(tmp_path))
+        bootstrapplan.make_plan("fedora:40", etc=str(tmp_path))
 
 
 def test_mmdebstrap_fails(etc: str, tmp_path: pathlib.Path) -> None:
     said: list[str] = []
     with pytest.raises(Unavailable) as caught:
-        bootstrap.write_tar(bootstrap.make_plan("debian", etc=etc), str(tmp_path / "out.tar"), said.append)
+        bootstrap.write_tar(bootstrapplan.make_plan("debian", etc=etc), str(tmp_path / "out.tar"), said.append)
     assert caught.value.message == "mmdebstrap failed: the mirror fell over"
     assert said == ["running apt-get update"]
 
@@ -151,7 +151,7 @@ def test_a_member_is_given_to_root(tmp_path: pathlib.Path) -> None:
 
 
 def test_the_label_of_a_stand_in() -> None:
-    plan = bootstrap.Plan("debian", "bookworm", (), (), 0, (), ())
+    plan = bootstrapplan.Plan("debian", "bookworm", (), (), 0, (), ())
     assert not any("stand-in" in change for change in bootstrap.image_changes(plan))
     assert 'LABEL org.boxship.stand-in="debian:bookworm"' in bootstrap.image_changes(plan, stand_in=True)
 
