@@ -7,14 +7,15 @@ stands in its operation: the solver needs no Dockerfile.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from boxship.build.record import record
 
 EMPTY = -1
 """As the vertex of a TreeSource: a stage without a single layer."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BaseImage:
     """An image that is in the store. `reference` is canonical text, `config` the image config document."""
 
@@ -25,12 +26,12 @@ class BaseImage:
     """Base first."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FromImage:
     image: BaseImage
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Script:
     """A here-document that starts with `#!`: a program of its own, seen at /dev/pipes/NAME during the step."""
 
@@ -38,7 +39,7 @@ class Script:
     data: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RunProcess:
     argv: tuple[str, ...]
     env: tuple[str, ...]
@@ -52,7 +53,7 @@ class RunProcess:
     """From the build argument BUILDKIT_SANDBOX_HOSTNAME."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MakeDirectory:
     """WORKDIR: missing directories of `path` are made with mode 0755, owned by `user`."""
 
@@ -60,7 +61,7 @@ class MakeDirectory:
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TreeSource:
     """A path, possibly with wildcards, in the build context (`vertex` None) or in another vertex's file system."""
 
@@ -68,13 +69,13 @@ class TreeSource:
     vertex: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UrlSource:
     url: str
     filename: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InlineSource:
     """A here-document of COPY or ADD."""
 
@@ -85,7 +86,7 @@ class InlineSource:
 Source = TreeSource | UrlSource | InlineSource
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CopyFiles:
     """COPY and ADD. `dest` is absolute; a trailing slash or `/.` says that it is a directory."""
 
@@ -100,7 +101,7 @@ class CopyFiles:
 Op = FromImage | RunProcess | MakeDirectory | CopyFiles
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Vertex:
     """One step. `parent` and `inputs` are indexes of earlier vertices; a parent of None is an empty file system."""
 
@@ -120,7 +121,7 @@ class Vertex:
         return self.inputs if self.parent is None else (self.parent, *self.inputs)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HistoryStep:
     """One entry of the new image's history. `vertex` is None when the step made no layer."""
 
@@ -128,7 +129,7 @@ class HistoryStep:
     vertex: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """`vertices` are in an order in which they can be done; only what the target needs is there."""
 
@@ -143,10 +144,10 @@ class Plan:
     architecture: str
     os: str
     variant: str = ""
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Missing:
     """The plan can't be made before these images are here: (name as written, line)."""
 

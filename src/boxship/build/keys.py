@@ -11,18 +11,18 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from boxship.build import graph
+from boxship.build.record import record
 from boxship.build.tree import Node, Tree, xattrs
 
 VERSION = 1
 """Counts up when the same inputs begin to give another result."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Key:
     digest: str
     parts: dict[str, Any]
@@ -41,7 +41,8 @@ def of(op: graph.Op, parent: str, inputs: dict[str, str]) -> Key:
 def _operation(op: graph.Op) -> dict[str, Any]:
     if isinstance(op, graph.RunProcess):
         script = [op.script.name, op.script.data] if op.script else None
-        return {"op": "run", "argv": op.argv, "env": op.env, "cwd": op.cwd, "user": op.user, "script": script, "hostname": op.hostname}
+        place = {"cwd": op.cwd, "user": op.user, "hostname": op.hostname}
+        return {"op": "run", "argv": op.argv, "env": op.env, "script": script, **place}
     if isinstance(op, graph.MakeDirectory):
         return {"op": "mkdir", "path": op.path, "user": op.user}
     if isinstance(op, graph.CopyFiles):

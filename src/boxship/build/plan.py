@@ -7,7 +7,7 @@ is not supported is refused before an image is asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from boxship.build import graph, refuse
@@ -17,21 +17,22 @@ from boxship.build.dockerfile.ast import Dockerfile
 from boxship.build.dockerfile.decode import decode_trigger
 from boxship.build.dockerfile.environment import proxy_env
 from boxship.build.dockerfile.stages import SCRATCH, Link
+from boxship.build.record import record
 from boxship.errors import BoxshipError, DockerfileError
 from boxship.oci.platform import Platform, host
 
 _FILE_STEPS = (commands.Run, commands.Copy, commands.Add, commands.Workdir)
 
 
-@dataclass(frozen=True)
+@record
 class Options:
     """What the command line says about the plan."""
 
     target: str = ""
-    build_args: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    build_args: Mapping[str, str] = MappingProxyType({})
+    labels: Mapping[str, str] = MappingProxyType({})
     no_cache: bool = False
-    platform: Platform = field(default_factory=host)
+    platform: Platform = host()
 
 
 def make(dockerfile: Dockerfile, options: Options, images: Mapping[str, graph.BaseImage]) -> graph.Plan | graph.Missing:

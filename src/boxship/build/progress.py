@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from boxship.build.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Event:
     """`kind`: start, log, status, done, cached, error, cancel of a step; source (an excerpt), warning of the build.
 

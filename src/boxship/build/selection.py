@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from boxship.build import graph, wildcards
+from boxship.build.record import record
 from boxship.build.tree import Node, Tree
 from boxship.errors import BuildFailed
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Selected:
     """One thing to copy: `name` is what it is called in a destination directory; `node` has no link at its end."""
 

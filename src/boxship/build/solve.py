@@ -17,14 +17,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
 from boxship.build import graph, keys
 from boxship.build.ops import copy, meta, run
 from boxship.build.ops.copy import Loose
 from boxship.build.progress import Progress, Step
+from boxship.build.record import record
 from boxship.build.selection import select
 from boxship.build.tree import LayerTree, Tree
 from boxship.build.upper import Upper
@@ -44,7 +44,7 @@ class Cancelled(Exception):
     """Another step failed, or the user pressed Ctrl-C."""
 
 
-@dataclass(frozen=True)
+@record
 class Snapshot:
     """A file system that is there: the base image's ID ("" for scratch) and the layers, base first."""
 
@@ -66,7 +66,7 @@ class Snapshot:
 EMPTY = Snapshot("", ())
 
 
-@dataclass
+@record
 class World:
     """What a solver needs from outside. `context` is called at most once, when a step reads the build context."""
 
@@ -79,7 +79,7 @@ class World:
     now: Callable[[], int] = time.time_ns
 
 
-@dataclass(frozen=True)
+@record
 class _Opened:
     """A store as the images package wants it, with the connection of this thread."""
 
@@ -87,13 +87,13 @@ class _Opened:
     db: database.Db
 
 
-@dataclass
 class _Inputs:
     """What a COPY was found to take: what to copy, and digests for the quick and for the exact key."""
 
-    items: list[list[copy.Item]] = field(default_factory=list)
-    quick: dict[str, str] = field(default_factory=dict)
-    exact: Callable[[], dict[str, str]] = dict
+    def __init__(self) -> None:
+        self.items: list[list[copy.Item]] = []
+        self.quick: dict[str, str] = {}
+        self.exact: Callable[[], dict[str, str]] = dict
 
 
 class Solver:
@@ -126,6 +126,8 @@ class Solver:
         return self._snapshots
 
     def _side_by_side(self) -> None:
+        from concurrent.futures import Future, ThreadPoolExecutor
+
         waiting = {vertex.index: set(vertex.needs) for vertex in self.plan.vertices}
         running: dict[Future[Snapshot], int] = {}
         failed: list[tuple[int, BaseException]] = []
@@ -146,8 +148,10 @@ class Solver:
             raise min(failed, key=lambda pair: (isinstance(pair[1], Cancelled), pair[0]))[1]
 
     def _collect(
-        self, running: dict[Future[Snapshot], int], waiting: dict[int, set[int]], failed: list[tuple[int, BaseException]]
+        self, running: dict[Any, int], waiting: dict[int, set[int]], failed: list[tuple[int, BaseException]]
     ) -> None:
+        from concurrent.futures import FIRST_COMPLETED, wait
+
         # a timeout, for a wait without one does not let Ctrl-C through on every platform
         ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
         for future in ended:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from boxship.build import ignore
 from boxship.build.context import Context, Stamps
 from boxship.build.dockerfile.stages import is_url
-from boxship.build.fetch import download
 from boxship.build.gitref import is_git
+from boxship.build.record import record
 from boxship.errors import BoxshipError, BuildFailed, InvalidArgument, Unsupported
 from boxship.layers import apply, tar
 from boxship.layers.compression import inflate
@@ -26,7 +25,7 @@ _LIMIT = 16 << 20
 """A Dockerfile or an ignore file that is larger is none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """`directory` is the context. `text` is the Dockerfile; `patterns` are the rules of the ignore file in force."""
 
@@ -48,6 +47,8 @@ def open_source(context: str, dockerfile: str, workplace: str, stdin: BinaryIO |
         return _stream(_standard_input(stdin), dockerfile, workplace)
     if not os.path.isdir(context):
         if is_url(context):
+            from boxship.build.fetch import download
+
             path = f"{workplace}/download"
             download(context, path, check)
             with open(path, "rb") as file:

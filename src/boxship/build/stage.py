@@ -8,47 +8,43 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from boxship.build import graph, names, rules
 from boxship.build.dockerfile import commands, values, words
 from boxship.build.dockerfile.heredoc import parse_heredoc
+from boxship.build.record import record
 from boxship.errors import DockerfileError
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHELL = ["/bin/sh", "-c"]
 
 
-@dataclass
 class StageState:
-    name: str
-    """As progress shows it; "" in a Dockerfile of one stage."""
-    env: dict[str, str]
-    """ENV and ARG together, the later wins: what expansion and RUN see."""
-    config: dict[str, Any]
-    vertex: int | None = None
-    base: graph.BaseImage | None = None
-    author: str = ""
-    history: list[graph.HistoryStep] = field(default_factory=list)
-    args: list[str] = field(default_factory=list)
-    """Names of ARG in this stage, in order: RUN's history shows them."""
-    cmd_set: bool = False
-    total: int = 0
-    index: int = 0
+    """`name`: as progress shows it, "" in a Dockerfile of one stage. `env`: ENV and ARG together, the later wins.
+
+    `args`: names of ARG in this stage, in order, which RUN's history shows.
+    """
+
+    def __init__(self, name: str, env: dict[str, str], config: dict[str, Any], vertex: int | None = None) -> None:
+        self.name = name
+        self.env = env
+        self.config = config
+        self.vertex = vertex
+        self.base: graph.BaseImage | None = None
+        self.author = ""
+        self.history: list[graph.HistoryStep] = []
+        self.args: list[str] = []
+        self.cmd_set = False
+        self.total = 0
+        self.index = 0
 
     def child(self, name: str) -> StageState:
         """The state in which a stage FROM this one begins: ARG values stay visible, as they do in Docker."""
-        return StageState(
-            name,
-            dict(self.env),
-            copy.deepcopy(self.config),
-            self.vertex,
-            self.base,
-            self.author,
-            list(self.history),
-            list(self.args),
-        )
+        made = StageState(name, dict(self.env), copy.deepcopy(self.config), self.vertex)
+        made.base, made.author = self.base, self.author
+        made.history, made.args = list(self.history), list(self.args)
+        return made
 
     def label(self, text: str, onbuild: bool = False) -> str:
         """"[stage 2/4] text", counting up."""
@@ -63,7 +59,7 @@ class StageState:
         self.history.append(graph.HistoryStep(created_by + (" # buildkit" if vertex is not None else ""), vertex))
 
 
-@dataclass(frozen=True)
+@record
 class Scope:
     """What the handlers need from the planner besides the state."""
 
@@ -87,7 +83,9 @@ def from_image(name: str, image: graph.BaseImage) -> StageState:
     if not any(entry.partition("=")[0] == "PATH" for entry in env):
         env.append(DEFAULT_PATH)
     config["Env"] = env
-    return StageState(name, _environment(env), config, base=image, author=str(image.config.get("author") or ""))
+    state = StageState(name, _environment(env), config)
+    state.base, state.author = image, str(image.config.get("author") or "")
+    return state
 
 
 def _environment(entries: list[str]) -> dict[str, str]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from errno import ELOOP
 
+from boxship.build.record import record
 from boxship.errors import BuildFailed
 from boxship.layers.view import MAX_LINKS, View
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Owner:
     uid: int = 0
     gid: int = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -17,7 +18,7 @@ from boxship.build.context import Context, Stamps
 from boxship.build.dockerfile.ast import Dockerfile
 from boxship.build.dockerfile.parser import parse
 from boxship.build.dockerfile.stages import plan_stages
-from boxship.build.fetch import fetch
+from boxship.build.ops.copy import Loose
 from boxship.build.progress import Event, Progress, Sink
 from boxship.build.solve import Solver, World
 from boxship.build.source import Source, open_source
@@ -124,7 +125,7 @@ def _solve(store: Store, made: graph.Plan, source: Source, names: list[str], pla
     # what was begun before the plan was known, one for every vertex, one for the image
     progress.total = progress.count + len(made.vertices) + 1
     with runner(store) as run:
-        solver = Solver(made, World(store.paths, place, run, context.open, fetch), progress)
+        solver = Solver(made, World(store.paths, place, run, context.open, _fetch), progress)
         try:
             snapshots = solver.solve()
         finally:
@@ -139,6 +140,13 @@ def _solve(store: Store, made: graph.Plan, source: Source, names: list[str], pla
     for warning in made.warnings:
         progress.emit("warning", 0, warning)
     return image_id
+
+
+def _fetch(source: graph.UrlSource, path: str, check: Callable[[], None]) -> Loose:
+    # here: HTTP and TLS cost as much as all the rest of a cached build
+    from boxship.build.fetch import fetch
+
+    return fetch(source, path, check)
 
 
 class _Context:

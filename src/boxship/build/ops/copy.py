@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from dataclasses import dataclass
 from errno import EINVAL, ENOSYS, ENOTSUP, EPERM, EXDEV
 from typing import Protocol
 
 from boxship.build import graph, owners
+from boxship.build.record import record
 from boxship.build.selection import Selected
 from boxship.build.tree import Node, Tree, is_dir, xattrs
 from boxship.build.upper import ROOT, Owner, Upper
@@ -30,7 +30,7 @@ _NO_RANGE = (EXDEV, EINVAL, ENOSYS, ENOTSUP, EPERM)
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loose:
     """A single file that is in no tree: a download or a here-document. `path` is where it lies now."""
 

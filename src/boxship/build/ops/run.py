@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from boxship.build import graph
 from boxship.build.names import quoted
+from boxship.build.record import record
 from boxship.errors import BuildFailed
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """`lowers`: names below layers/, top first. `upper` and `work` are empty directories of the same file system."""
 
@@ -19,7 +19,7 @@ class Place:
     work: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Request:
     """What the engine is asked to run. `lowers` are names below layers/, top first; `upper` and `work` are empty directories."""
 
