@@ -81,6 +81,8 @@ def create(
         raise InvalidArgument(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     config = merge(config, fastjson.loads(image.config).get("config") or {})
     checks.validate(host, ncpu=os.cpu_count() or 1, cpus=_online("cpu"), mems=_online("node"))
+    if config.get("StopSignal"):
+        signal_number(config["StopSignal"])
     if host.get("Devices"):
         from boxship.engine import devices
 
@@ -489,6 +491,7 @@ def inspect(store: "Store", ident: str, size: bool = False) -> "Document":
 def discard(store: "Store", container_id: str) -> None:
     """Take back a container that was created a moment ago and never ran."""
     try:
+        _wait_gone(store, container_id)  # its shim still undoes what it had begun
         _remove_stopped(store, container_id, True)
     except BoxshipError:
         recovery.sweep(store)

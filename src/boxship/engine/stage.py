@@ -9,7 +9,7 @@ import platform
 from boxship import fastjson
 from boxship.config import Paths
 from boxship.engine import specgen, stubs
-from boxship.errors import BoxshipError, InvalidArgument
+from boxship.errors import BoxshipError, ExecFailed, InvalidArgument
 from boxship.layers import users
 from boxship.layers.view import View
 from boxship.linux import caps
@@ -86,10 +86,15 @@ def _thermal() -> "list[str]":
 
 def user(tree: View, spec: str, groups: "list[str]") -> "tuple[int, int, list[int], str]":
     found = users.lookup_in(tree, spec)
-    extra = list(found.groups)
+    extra = with_own(found.gid, found.groups)
     if groups:
         extra += [gid for gid in users.extra_groups(groups, tree.read("/etc/group", users.FILE_LIMIT)) if gid not in extra]
     return found.uid, found.gid, extra, found.home
+
+
+def with_own(gid: int, groups: "list[int]") -> "list[int]":
+    """The supplementary groups name the primary one too, or a set-gid program could shed it (CVE-2022-36109)."""
+    return [gid, *(group for group in groups if group != gid)]
 
 
 def network_files(message: "Document", home: str, of_host: str) -> "dict[str, str]":
@@ -218,13 +223,15 @@ def exec_process(paths: Paths, spec: "Document", message: "Document", pid: int) 
     try:
         wanted = message.get("user") or message["config"].get("User") or ""
         found = users.lookup(wanted, read_inside(container_root, "etc/passwd"), read_inside(container_root, "etc/group"))
+    except InvalidArgument as error:
+        raise ExecFailed(error.message, hint=error.hint) from None
     finally:
         os.close(container_root)
     names = list(caps.known()) if message.get("privileged") else base["capabilities"]["bounding"]
     return {
         **base,
         "terminal": bool(message.get("tty")),
-        "user": {"uid": found.uid, "gid": found.gid, "additionalGids": found.groups},
+        "user": {"uid": found.uid, "gid": found.gid, "additionalGids": with_own(found.gid, found.groups)},
         "args": message["argv"],
         "env": _exec_environment(base["env"], message, found.home),
         "cwd": message.get("cwd") or base["cwd"],

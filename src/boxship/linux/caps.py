@@ -46,8 +46,21 @@ def last_cap() -> int:
 
 
 def known() -> "tuple[str, ...]":
-    """The names that both this kernel and this program know."""
-    return NAMES[: last_cap() + 1]
+    """The names that this kernel and this program know, without those that nobody here can have (an engine in a container)."""
+    held = _bounding_of_proc()
+    return tuple(name for bit, name in enumerate(NAMES[: last_cap() + 1]) if held >> bit & 1)
+
+
+def _bounding_of_proc() -> int:
+    """CapBnd, without ctypes; everything where /proc can't be read."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"CapBnd:"):
+                    return int(line[7:], 16)
+    except OSError:
+        pass
+    return (1 << len(NAMES)) - 1
 
 
 def normalize(name: str) -> str:
