@@ -7,8 +7,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -86,20 +84,15 @@ def remove(store: Store) -> None:
 
 
 def _processes(store: Store) -> list[int]:
-    """The fork server (who listens on its socket), and everything whose environment names the store."""
-    mark = f"BOXSHIP_ROOT={store.root}\0".encode()
+    """The fork server and its forks (the store is one of their arguments), and everything whose environment names the store."""
+    marks = (f"\0BOXSHIP_ROOT={store.root}\0".encode(), f"\0{store.root}\0".encode())
     found = []
     for folder in glob.glob("/proc/[0-9]*"):
         with contextlib.suppress(OSError):
-            if mark in pathlib.Path(folder, "environ").read_bytes():
+            said = [b"\0" + pathlib.Path(folder, name).read_bytes() for name in ("environ", "cmdline")]
+            if any(mark in text for mark, text in zip(marks, said, strict=True)):
                 found.append(int(folder.rpartition("/")[2]))
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
-        probe.settimeout(1)
-        probe.connect(store.paths.fork_socket)
-        # of a listening socket these are the credentials of who called listen(2): unix(7)
-        pid = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-        found.append(pid)
-    return [pid for pid in set(found) if pid > 1 and pid != os.getpid()]
+    return [pid for pid in found if pid != os.getpid()]
 
 
 def _unmount(root: str) -> None:
