@@ -118,8 +118,10 @@ def parse_detach_keys(text: str) -> bytes:
 class Relay:
     """Copies between fds 0, 1, 2 and a session until the program has ended and its last byte is out."""
 
-    def __init__(self, session: "Session", tty: bool, keys: bytes = DEFAULT_DETACH_KEYS) -> None:
+    def __init__(self, session: "Session", tty: bool, keys: bytes = DEFAULT_DETACH_KEYS, *, of_exec: bool = False) -> None:
+        """`of_exec`: signals act on this process, as with Docker, and the program itself holds our pipes."""
         self.session = session
+        self.of_exec = of_exec
         self.tty = tty
         self.detach = Detach(keys if tty else b"")
         self.poll = select.poll()
@@ -137,7 +139,7 @@ class Relay:
         assert session.connection is not None
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         _signal.set_wakeup_fd(write)
-        for number in _FORWARDED:
+        for number in (_SIGWINCH,) if self.of_exec else _FORWARDED:
             if _signal.getsignal(number) is not _signal.SIG_IGN:
                 _signal.signal(number, _noted)
         self._watch(read, lambda: self._signalled(read))
@@ -186,8 +188,10 @@ class Relay:
             self._forget(self.session.connection.fileno())
         elif "exit" in document:
             self.exit_code = int(document["exit"])
-            if self.session.master >= 0:
-                self._drain_master()
+            if self.of_exec:
+                # what it started in the background may hold them open for long
+                self._drain(self.session.stdout, 1)
+                self._drain(self.session.stderr, 2)
 
     def _output(self, fd: int, target: int) -> None:
         try:
@@ -199,17 +203,20 @@ class Relay:
             return
         write_all(target, data)
 
-    def _drain_master(self) -> None:
-        os.set_blocking(self.session.master, False)
-        while self.session.stdout in self.handlers:
+    def _drain(self, fd: int, target: int) -> None:
+        """What is there now, and no more."""
+        if fd not in self.handlers:
+            return
+        os.set_blocking(fd, False)
+        while fd in self.handlers:
             try:
-                data = os.read(self.session.master, _CHUNK)
+                data = os.read(fd, _CHUNK)
             except OSError:
                 data = b""
             if not data:
-                self._forget(self.session.master)
+                self._forget(fd)
                 return
-            write_all(1, data)
+            write_all(target, data)
 
     def _input(self) -> None:
         try:

@@ -446,6 +446,7 @@ def execute(
         "host": fastjson.loads(row.host_config),
         "argv": argv,
         "tty": tty,
+        "detach": not any(attach),
         "env": list(env),
         "cwd": cwd,
         "user": user,

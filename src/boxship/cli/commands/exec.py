@@ -49,7 +49,7 @@ def main(call: Call) -> int:
     )
     if detach:
         return 0
-    relay = attach.Relay(session, tty, keys)
+    relay = attach.Relay(session, tty, keys, of_exec=True)
     relay.takes_input = stdin
     with attach.Raw(tty and stdin):
         code = relay.run()
