@@ -151,7 +151,7 @@ class Relay:
             if ours >= 0:
                 self._watch(ours, lambda fd=ours, to=target: self._output(fd, to))  # type: ignore[misc]
         if session.stdin >= 0:
-            os.set_blocking(session.stdin, False) if session.master < 0 else None
+            os.set_blocking(session.stdin, False)
             self._watch(0, self._input)
         if self.tty:
             self._resize()
@@ -196,6 +196,8 @@ class Relay:
     def _output(self, fd: int, target: int) -> None:
         try:
             data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return  # a terminal of exec is one descriptor for both directions
         except OSError:
             data = b""  # EIO: the terminal's other side is closed
         if not data:

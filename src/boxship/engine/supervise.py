@@ -6,6 +6,7 @@ start something; a container's end is written to it by `record`.
 
 import _socket
 import os
+import select
 import struct
 
 from boxship import fastjson
@@ -269,7 +270,10 @@ def execute(paths: Paths, connection: "_socket.socket", message: "Document", fds
         connection.send(fastjson.dumps(error_document(error)).encode())
         return
     reply = fastjson.dumps({"started": child.pid}).encode()
-    if master >= 0:
+    if master >= 0 and message.get("detach"):
+        connection.send(reply)
+        _swallow(master, child.pidfd)
+    elif master >= 0:
         connection.sendmsg([reply], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", master))])
         os.close(master)
     else:
@@ -282,6 +286,21 @@ def execute(paths: Paths, connection: "_socket.socket", message: "Document", fds
         connection.send(fastjson.dumps({"exit": code if code >= 0 else 128 - code}).encode(), _socket.MSG_NOSIGNAL)
     except OSError:
         return  # nobody waits: exec -d, or a killed client
+
+
+def _swallow(master: int, pidfd: int) -> None:
+    """exec -d -t: somebody has to hold the terminal, or the process would be hung up on, and to read it, or it would block."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.register(master, select.POLLIN)
+    while True:
+        ready = dict(poll.poll())
+        if pidfd in ready:
+            return
+        try:
+            os.read(master, 1 << 16)
+        except OSError:
+            poll.unregister(master)  # EIO: nobody has the other side open
 
 
 def _exec_child(paths: Paths, message: "Document", fds: "list[int]") -> "tuple[launch.Child, int]":
