@@ -10,10 +10,12 @@ from typing import Any, Protocol
 from boxship.errors import InvalidArgument, Unsupported
 
 _gzip: Any
+igzip_lib: Any
 try:
+    from isal import igzip_lib
     from isal import isal_zlib as _gzip
 except ImportError:  # pragma: no cover - machines without an isal wheel
-    _gzip = zlib
+    _gzip, igzip_lib = zlib, None
 
 CHUNK = 1 << 18  # stays in the second level cache between reading, hashing and writing
 BOMB_RATIO = 250
@@ -63,30 +65,29 @@ def _zstd() -> Any:
 
 
 class _Gzip:
-    """Decoder with the zstd module's manner: decompress(data, max_length), needs_input, eof, unused_data."""
+    """zlib with the zstd module's manner: decompress(data, max_length), needs_input, eof, unused_data."""
 
     def __init__(self) -> None:
-        self._inner = _gzip.decompressobj(wbits=31)
+        self._inner = zlib.decompressobj(wbits=31)
         self.needs_input = True
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        out: bytes = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        out = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
         self.needs_input = not self._inner.unconsumed_tail and len(out) < max_length
         return out
 
     @property
     def eof(self) -> bool:
-        return bool(self._inner.eof)
+        return self._inner.eof
 
     @property
     def unused_data(self) -> bytes:
-        rest: bytes = self._inner.unused_data
-        return rest
+        return self._inner.unused_data
 
 
 def _decoder(kind: str) -> Any:
     if kind == "gzip":
-        return _Gzip()
+        return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP) if igzip_lib is not None else _Gzip()
     if kind == "zstd":
         return _zstd().ZstdDecompressor()
     if kind == "bzip2":
