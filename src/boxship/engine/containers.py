@@ -83,6 +83,7 @@ def create(
     checks.validate(host, ncpu=os.cpu_count() or 1, cpus=_online("cpu"), mems=_online("node"))
     if config.get("StopSignal"):
         signal_number(config["StopSignal"])
+    _check_restart(host.get("RestartPolicy") or {})
     if host.get("Devices"):
         from boxship.engine import devices
 
@@ -116,6 +117,19 @@ def _online(what: str) -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def _check_restart(policy: "Document") -> None:
+    """Docker's words: moby api/types/container/hostconfig.go, ValidateRestartPolicy."""
+    name, most = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
+    if name not in ("no", "always", "on-failure", "unless-stopped"):
+        raise InvalidArgument(
+            f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+        )
+    if most < 0:
+        raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
+    if most and name != "on-failure":
+        raise InvalidArgument("invalid restart policy: maximum retry count can only be used with 'on-failure'")
 
 
 def _add(store: "Store", row: "Container") -> None:

@@ -17,6 +17,7 @@ import _signal  # type: ignore[import-not-found]  # signal without its enums
 import _socket
 import fcntl
 import os
+import stat
 import struct
 
 from boxship import fastjson
@@ -233,7 +234,10 @@ def _mount(request: Request, linux: "dict[str, Any]") -> rootfs.Root:
         raise BoxshipError(f"can't mount the container's root: {error}", hint=error.hint) from None
     rootfs.mount_all(root, request.spec, request.cgroup_mounts)
     # runc makes a working directory that the image lacks, and so does Docker
-    os.close(root.make(request.prepared.cwd, directory=True))
+    directory = root.make(request.prepared.cwd, directory=True)
+    if not stat.S_ISDIR(os.fstat(directory).st_mode):
+        raise BoxshipError(f"Cannot mkdir: {request.prepared.cwd} is not a directory", hint="name a directory for -w or WORKDIR")
+    os.close(directory)
     if any(one["destination"] == "/dev" and one.get("type") == "tmpfs" for one in request.spec.get("mounts", [])):
         rootfs.make_devices(root, linux.get("devices") or [], bool(request.spec["process"].get("terminal")))
     return root
