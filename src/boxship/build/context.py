@@ -124,6 +124,12 @@ class Context:
             listed = self._children[node.path] = self._scan(node)
         return list(listed.values())
 
+    def is_gone(self, path: str) -> bool:
+        """Whether a directory that was read lacks the file; False where nobody looked."""
+        folder, _, name = path.rpartition("/")
+        listed = self._children.get(folder or "/")
+        return listed is not None and name not in listed
+
     def _scan(self, node: Node) -> dict[str, Entry]:
         prefix = node.path.rstrip("/")
         fd = self._open(node.path, os.O_RDONLY | os.O_DIRECTORY)

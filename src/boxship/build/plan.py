@@ -65,7 +65,7 @@ class _Planner:
         self.images = images
         self.escape = dockerfile.escape
         meta, self.stages = stages.plan_stages(dockerfile)
-        target = stages.target_stage(self.stages, options.target)
+        target = self._target(options.target)
         self.target = target.index
         self.args = _global_args(meta, options, target, dockerfile.escape)
         self.links = stages.link_stages(self.stages, self.args, dockerfile.escape)
@@ -75,6 +75,13 @@ class _Planner:
         self._opened: set[int] = set()
         self._from: dict[str, int | None] = {}
         self._refuse()
+
+    def _target(self, name: str) -> stages.Stage:
+        try:
+            return stages.target_stage(self.stages, name)
+        except DockerfileError as error:
+            known = ", ".join(stage.name for stage in self.stages if stage.name) or "none has a name"
+            raise DockerfileError(error.message, hint=f"the stages: {known}") from None
 
     def _refuse(self) -> None:
         for index in self.wanted:

@@ -328,7 +328,11 @@ class Solver:
         upper = f"{directory}/upper"
         if isinstance(op, graph.RunProcess):
             place = run.Place(parent.lowers, upper, f"{directory}/work")
-            run.run(op, place, self.world.runner, step.log, self._cancel.is_set)
+            try:
+                run.run(op, place, self.world.runner, step.log, self._cancel.is_set)
+            except BuildFailed:
+                self.check()  # killed because the build is over: that is no failure of its own
+                raise
             return
         lowers = [f"{self.world.paths.layers}/{name}" for name in parent.lowers]
         written = Upper(upper, lowers)

@@ -93,7 +93,9 @@ def _tag(text: str) -> str:
     try:
         return str(references.tag_target(text))
     except InvalidArgument as error:
-        raise InvalidArgument(f'invalid tag "{text}": {error.message}', hint=error.hint) from None
+        _, words, why = error.message.partition("invalid reference format")
+        reason = f"{words}{why}" or error.message
+        raise InvalidArgument(f'invalid tag "{text}": {reason}', hint=error.hint or "a name is like team/app:1.0") from None
 
 
 def _load(options: BuildOptions, place: Workplace, progress: Progress) -> Source:
@@ -174,7 +176,7 @@ class _Context:
         fresh = self._context.stamps.fresh
         if not self._source.local or not fresh:
             return
-        seen = {path for path in self._known if not os.path.lexists(self._source.directory + path)}
+        gone = [path for path in self._known if self._context.is_gone(path)]
         with transaction(self._db):
             buildcache.put_stamps(self._db, self._source.directory, fresh)
-            buildcache.forget_stamps(self._db, self._source.directory, sorted(seen))
+            buildcache.forget_stamps(self._db, self._source.directory, gone)
