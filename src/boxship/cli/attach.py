@@ -4,7 +4,7 @@ The CLI copies, it does not hand out its own descriptors: a container never hold
 ^Z, ^S and a closed pipe act on this process as on any other.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # signal without its enums
 import os
 import select
 
@@ -248,7 +248,9 @@ class Relay:
         self.pending = data[written:]
         if self.pending:
             self._forget(0)
-            self.poll.register(self.session.stdin, select.POLLOUT | (select.POLLIN if self.session.stdin == self.session.stdout else 0))
+            self.poll.register(
+                self.session.stdin, select.POLLOUT | (select.POLLIN if self.session.stdin == self.session.stdout else 0)
+            )
             self.handlers[self.session.stdin] = self._resend
 
     def _resend(self) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from boxship.config import Paths
 
 _ATTEMPTS = 5
+_LARGEST = 100_000
 
 
 class Connection:
@@ -32,9 +33,22 @@ class Connection:
     def fileno(self) -> int:
         return self.socket.fileno()
 
-    def send(self, document: "dict[str, Any]", fds: "list[int] | tuple[int, ...]" = ()) -> None:
+    def send(
+        self, document: "dict[str, Any]", fds: "list[int] | tuple[int, ...]" = (), body: "dict[str, Any] | None" = None
+    ) -> None:
+        data = fastjson.dumps(document).encode()
+        if body is not None:
+            data += b"\n" + fastjson.dumps(body).encode()
+        spilled = -1
+        if len(data) > _LARGEST:
+            # more than one packet takes: by way of a memfd, the last descriptor
+            spilled = os.memfd_create("boxship-request")
+            _write_all(spilled, data)
+            data, fds = b'{"op":"spilled"}', [*fds, spilled]
         ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))] if fds else []
-        self.socket.sendmsg([fastjson.dumps(document).encode()], ancillary, _socket.MSG_NOSIGNAL)
+        self.socket.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
+        if spilled >= 0:
+            os.close(spilled)
 
     def receive(self) -> "tuple[dict[str, Any] | None, list[int]]":
         """The next document and its descriptors; (None, []) when the other side is gone."""
@@ -61,6 +75,11 @@ class Connection:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def rebuilt(document: "dict[str, Any]") -> BoxshipError:
@@ -97,14 +116,21 @@ def connect(paths: "Paths") -> Connection:
 
 
 def request(
-    paths: "Paths", document: "dict[str, Any]", fds: "list[int] | tuple[int, ...]" = (), early: "Connection | None" = None
+    paths: "Paths",
+    document: "dict[str, Any]",
+    fds: "list[int] | tuple[int, ...]" = (),
+    early: "Connection | None" = None,
+    body: "dict[str, Any] | None" = None,
 ) -> Connection:
-    """Hand a request to the fork server, starting one where none runs; returns once a forked child has taken it."""
+    """Hand a request to the fork server, starting one where none runs; returns once a forked child has taken it.
+
+    `document` is read by that child, `body` by the helpers that it forks.
+    """
     for _ in range(_ATTEMPTS):
         connection = early or _fork_server(paths)
         early = None
         try:
-            connection.send(document, fds)
+            connection.send(document, fds, body)
             reply, _ = connection.receive()
         except (BrokenPipeError, ConnectionResetError):
             reply = None

@@ -174,9 +174,8 @@ def merge(config: "Document", image: "Document") -> "Document":
 def _message(
     store: "Store", row: "Container", config: "Document", host: "Document", lowers: "list[str]", points: "Any", network: "Document"
 ) -> "Document":
-    """Everything a shim needs; it reads no database."""
+    """Everything that a start needs; it reads no database."""
     return {
-        "op": "start",
         "id": row.id,
         "name": row.name,
         "config": config,
@@ -186,6 +185,22 @@ def _message(
         "fill": mountpoints.to_fill(points),
         "network": network,
         "log": _log_options(store),
+    }
+
+
+def _head(message: "Document", streams: "list[str]") -> "Document":
+    """What the shim itself has to know."""
+    config, host = message["config"], message["host"]
+    policy = host.get("RestartPolicy") or {}
+    return {
+        "op": "start",
+        "id": message["id"],
+        "streams": streams,
+        "log": message["log"],
+        "stdin": bool(config.get("OpenStdin")),
+        "stdin_once": bool(config.get("StdinOnce")),
+        "restart": [policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0],
+        "remove": bool(host.get("AutoRemove")),
     }
 
 
@@ -241,7 +256,7 @@ def launch(
             message["host"]["ConsoleSize"] = list(size)
         pipes = Pipes(*attach)
         session = pipes.session
-        connection = client.request(store.paths, {**message, "streams": pipes.names}, pipes.theirs, created.early)
+        connection = client.request(store.paths, _head(message, pipes.names), pipes.theirs, created.early, message)
         pipes.sent()
         session.connection = connection
         connection.expect("started")

@@ -16,7 +16,7 @@ import sys
 
 from boxship import fastjson
 from boxship.config import Paths
-from boxship.engine import supervise
+from boxship.engine import rehearsal, supervise
 from boxship.linux import prctl
 from boxship.runtime import cgroups
 from boxship.runtime.launch import receive
@@ -45,6 +45,7 @@ def main() -> "NoReturn":
     os.set_inheritable(_LISTENER, False)
     supervise.warm_up()
     cgroups.driver()
+    rehearsal.rehearse(Paths(root, run))
     stamps = _stamps()
     gc.collect()
     gc.freeze()
@@ -128,8 +129,14 @@ def _child(connection: "_socket.socket", paths: Paths, data: bytes, fds: "list[i
     status = 1
     try:
         connection.send(b'{"accepted":1}')
-        message: dict[str, Any] = fastjson.loads(data)
-        supervise.OPERATIONS[message["op"]](paths, connection, message, fds)
+        if data.startswith(b'{"op":"spilled"'):
+            spilled = fds.pop()
+            data = os.pread(spilled, os.fstat(spilled).st_size, 0)
+            os.close(spilled)
+        # two documents: the head is for the shim, the body for the helpers that it forks
+        first, _, body = data.partition(b"\n")
+        head: dict[str, Any] = fastjson.loads(first)
+        supervise.OPERATIONS[head["op"]](paths, connection, head, body, fds)
         status = 0
     except BaseException:
         import traceback

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from boxship.config import Paths
+    from boxship.errors import BoxshipError
     from boxship.runtime.shim import Exit
     from boxship.state.db import Db
 
@@ -30,9 +31,8 @@ def exit_path(paths: "Paths", container_id: str) -> str:
     return f"{paths.containers}/{container_id}/exit.json"
 
 
-def ended(paths: "Paths", message: "Document", status: "Exit", oom: bool, restarts: int, *, again: bool, remove: bool) -> None:
+def ended(paths: "Paths", container_id: str, status: "Exit", oom: bool, restarts: int, *, again: bool, remove: bool) -> None:
     """Write down how it ended; `again`: it will restart, and keeps its address and ports; `remove`: its row goes now."""
-    container_id = message["id"]
     state = active.read_state(paths, container_id) or {}
     document = {
         "started": state.get("started", 0),
@@ -79,16 +79,17 @@ def remove_row(db: "Db", container_id: str) -> "list[str]":
     return gone
 
 
-def failed(paths: "Paths", message: "Document", error: str) -> None:
+def failed(paths: "Paths", container_id: str, error: "BoxshipError") -> None:
     """It could not be started: the row says why, its leases are free again."""
     db = database.connect(paths)
     try:
         with database.transaction(db):
-            networks.release(db, message["id"])
-            row = containers.get(db, message["id"])
+            networks.release(db, container_id)
+            row = containers.get(db, container_id)
             if row is not None:
-                code = 127 if "not found" in error or "no such file" in error else 126 if "exec" in error else 128
-                containers.set_exited(db, row.id, row.finished, code, False, error, row.restart_count)
+                # as Docker records it: 127 and 126 for a program that can't be started, 128 for everything else
+                code = getattr(error, "exit_code", 128)
+                containers.set_exited(db, row.id, row.finished, code, False, error.message, row.restart_count)
     finally:
         db.close()
 
@@ -101,4 +102,7 @@ def forget(paths: "Paths", container_id: str, home: str) -> None:
             return
     finally:
         db.close()
-    remove_tree(home)
+    try:
+        remove_tree(home)
+    except FileNotFoundError:
+        pass  # the command that started it is taking it away as well

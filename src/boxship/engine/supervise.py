@@ -11,7 +11,7 @@ import struct
 
 from boxship import fastjson
 from boxship.config import Paths, store_tag
-from boxship.engine import devices, record, specgen, stage, taskrun
+from boxship.engine import client, devices, record, specgen, stage, taskrun
 from boxship.engine.logdrivers import json_file
 from boxship.errors import BoxshipError, Conflict, KernelError
 from boxship.linux import ns, prctl
@@ -22,7 +22,7 @@ from boxship.runtime.stdio import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     Document = dict[str, Any]
 
@@ -33,176 +33,70 @@ def warm_up() -> None:
 
 
 class Container:
-    """Hooks of one container's shim: what `start` makes is kept here until `teardown` has undone it."""
+    """Hooks of one container's shim. The start itself is done by a helper that ends (`Starter`): what it touches of the memory that
+    it shares with the fork server would otherwise be the shim's own for as long as the container lives."""
 
-    def __init__(self, paths: Paths, message: "Document", lock: active.Lock) -> None:
+    def __init__(self, paths: Paths, head: "Document", body: bytes, where: str) -> None:
         self.paths = paths
-        self.message = message
-        self.id: str = message["id"]
-        self.lock = lock
-        self.where = lock.directory
+        self.head = head
+        self.body = body  # read by the helpers, not here: parsed, it would be the largest thing in the shim's memory
+        self.id: str = head["id"]
+        self.where = where
         self.home = f"{paths.containers}/{self.id}"
         self.tag = store_tag(paths)
-        self.cgroup: Any = None
-        self.sandbox: sandbox.Sandbox | None = None
+        self.group = ""
         self.reserved: list[int] = []
-        self.published = False
         self.restarts = 0
         self.failures = 0
-        self.started = 0
 
     # -- Hooks ---------------------------------------------------------------------------------------------------------------
     def start(self, streams: Streams) -> launch.Child:
+        ours, theirs = launch.channel_pair()
+        helper = os.fork()
+        if helper == 0:
+            ours.close()
+            Starter(self).run(theirs)
+        theirs.close()
+        self.group = f"{cgroups.parent(self.tag)}/{self.id}"
+        data, fds = launch.receive(ours)
+        ours.close()
         try:
-            return self._start(streams)
-        except (BoxshipError, OSError) as error:
+            return self._adopt(data, fds, streams)
+        except BaseException as error:
             self.teardown(final=False)
-            record.failed(self.paths, self.message, str(error))
-            if isinstance(error, KernelError):
-                raise BoxshipError(f"can't start the container: {error}", hint=error.hint) from None
+            _reap()
+            if isinstance(error, BoxshipError):
+                record.failed(self.paths, self.id, error)
             raise
 
-    def _start(self, streams: Streams) -> launch.Child:
-        network = self.message.get("network") or {}
-        self._reserve(network)
-        spec, program = self._spec()
-        request = launch.Request(spec, program)
-        request.rootfs_mounts, request.lower_directory = stage.root(self.paths, self.message["lowers"], self.home)
-        request.init = bool(self.message["host"].get("Init"))
-        size = self.message["host"].get("ConsoleSize") or [0, 0]
-        request.size = (size[0], size[1]) if size[0] else None
-        self.cgroup = cgroups.create(self.tag, self.id, spec["linux"]["resources"])
-        request.cgroup_procs = self.cgroup.join_fds()
-        request.cgroup_mounts = cgroups.mounts()
-        if network.get("mode") != "host":
-            self.sandbox = sandbox.create()
-            request.netns = self.sandbox.fd
-        ours = self._pipes(request)
-        child = launch.launch(request)
-        for fd in request.cgroup_procs:
-            os.close(fd)
-        if request.stdio:
-            for fd in request.stdio:
-                os.close(fd)
-        try:
-            self._connect(network)
-            child.await_ready()
-        except BaseException:
-            self._abandon(child, ours)
-            raise
-        self.started = record.now()
-        self._write_state(child)
-        active.write_document(f"{self.where}/config.json", spec)
-        try:
-            child.go()
-        except BoxshipError:
-            if child.master >= 0:
-                os.close(child.master)
-            _close(ours.values())
-            raise
-        self._hand_over(streams, child, ours)
+    def _adopt(self, data: bytes, fds: "list[int]", streams: Streams) -> launch.Child:
+        """What the helper made: init is our child (CLONE_PARENT), mounted and waiting for "go"."""
+        made: Document = fastjson.loads(data) if data else {"error": "the helper that starts the container was killed"}
+        if "error" in made:
+            raise client.rebuilt(made)
+        by_name = dict(zip(made["fds"], fds, strict=False))
+        self.reserved += fds[len(made["fds"]) :]
+        child = launch.Child(made["pid"], _socket.socket(fileno=by_name["channel"]), by_name.get("master", -1))
+        child.go()
+        if child.master >= 0:
+            streams.open_terminal(child.master, bool(self.head["stdin"]))
+        else:
+            outputs = {1: by_name["stdout"], 2: by_name["stderr"]}
+            streams.open_pipes(outputs, by_name.get("stdin", -1), bool(self.head["stdin_once"]))
         return child
 
-    def _spec(self) -> "tuple[Document, bytes | None]":
-        message = self.message
-        config, host = message["config"], message["host"]
-        facts = stage.facts(self.paths, message, self.home)
-        facts.devices = devices.gather(host.get("Devices") or [], bool(host.get("Privileged")))
-        facts.seccomp = {}
-        spec = specgen.generate(self.id, config, host, facts)
-        document, program = stage.seccomp(self.paths, host, spec["process"]["capabilities"]["bounding"])
-        spec["linux"]["seccomp"] = document
-        return spec, program
-
-    def _reserve(self, network: "Document") -> None:
-        if self.reserved or not network.get("ports"):
-            return
-        for proto, host_ip, host_port, _ in network["ports"]:
-            self.reserved.append(portmap.reserve(host_ip, host_port, proto, endpoint=self.message["name"]))
-
-    def _pipes(self, request: launch.Request) -> "dict[str, int]":
-        """Our ends; the container's go into the request. With a terminal there are none."""
-        config = self.message["config"]
-        if config.get("Tty"):
-            return {}
-        out_read, out_write = os.pipe2(os.O_CLOEXEC)
-        err_read, err_write = os.pipe2(os.O_CLOEXEC)
-        ours = {"stdout": out_read, "stderr": err_read}
-        if config.get("OpenStdin"):
-            stdin, ours["stdin"] = os.pipe2(os.O_CLOEXEC)
-        else:
-            stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        request.stdio = (stdin, out_write, err_write)
-        return ours
-
-    def _connect(self, network: "Document") -> None:
-        """The wires of the sandbox, while init waits for its cgroups."""
-        if self.sandbox is None:
-            return
-        if network.get("mode") == "none":
-            sandbox.loopback_only(self.sandbox)
-            return
-        name, table = bridge.names(self.tag)
-        info = bridge.ensure(name, table, network["subnet"])
-        ip = network["ip"]
-        veth = f"veth{os.urandom(4).hex()[:7]}"
-        sandbox.connect(
-            self.sandbox, info.ifindex, ip, info.prefixlen, info.gateway, ipam.mac_of(ip), veth, hairpin=bool(network.get("ports"))
-        )
-        if network.get("ports"):
-            portmap.publish(table, self._published(network))
-            self.published = True
-
-    @staticmethod
-    def _published(network: "Document") -> "list[tuple[str, str, int, str, int]]":
-        return [(proto, host_ip, host_port, network["ip"], port) for proto, host_ip, host_port, port in network["ports"]]
-
-    @staticmethod
-    def _abandon(child: launch.Child, ours: "dict[str, int]") -> None:
-        """Nobody says go: init ends by itself when the channel closes."""
-        _close(ours.values())
-        child.channel.close()
-        try:
-            os.kill(child.pid, 9)
-            os.waitpid(child.pid, 0)
-            os.close(child.pidfd)
-        except (ProcessLookupError, ChildProcessError, OSError):
-            return  # reported by itself and reaped already
-
-    def _write_state(self, child: launch.Child) -> None:
-        assert self.cgroup is not None
-        state = {
-            "pid": child.pid,
-            "start": active.start_time(child.pid),
-            "started": self.started,
-            "shim": os.getpid(),
-            "restarts": self.restarts,
-            "cgroup": self.cgroup.name,
-        }
-        active.write_state(self.where, state)
-
-    def _hand_over(self, streams: Streams, child: launch.Child, ours: "dict[str, int]") -> None:
-        config = self.message["config"]
-        if child.master >= 0:
-            streams.open_terminal(child.master, bool(config.get("OpenStdin")))
-        else:
-            outputs = {1: ours["stdout"], 2: ours["stderr"]}
-            streams.open_pipes(outputs, ours.get("stdin", -1), bool(config.get("StdinOnce")))
-
     def stopped(self, status: Exit) -> None:
-        oom = self.cgroup is not None and self.cgroup.oom_killed()
-        policy = self.message["host"].get("RestartPolicy") or {}
+        oom = cgroups.find(self.group).oom_killed()
         again = not status.manual and self.restart_after(status, peek=True) is not None
-        remove = bool(self.message["host"].get("AutoRemove")) or status.remove
-        record.ended(self.paths, self.message, status, oom, self.restarts, again=again, remove=remove and not again)
+        remove = bool(self.head["remove"]) or status.remove
+        record.ended(self.paths, self.id, status, oom, self.restarts, again=again, remove=remove and not again)
         if again:
             state = active.read_state(self.paths, self.id) or {}
-            active.write_state(self.where, {**state, "pid": 0, "start": 0, "restarting": True, "policy": policy.get("Name")})
+            active.write_state(self.where, {**state, "pid": 0, "start": 0, "restarting": True})
 
     def restart_after(self, status: Exit, peek: bool = False) -> "float | None":
         """Docker's policies; 100 ms, doubled at each failure up to a minute, forgotten after ten seconds of life."""
-        policy = self.message["host"].get("RestartPolicy") or {}
-        name, most = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
+        name, most = self.head["restart"]
         failures = 0 if status.seconds > 10 else self.failures
         if name in ("always", "unless-stopped"):
             wanted = True
@@ -219,48 +113,192 @@ class Container:
 
     def teardown(self, final: bool) -> None:
         """In the order that a crash between any two leaves something `recovery` finds: active/ID goes last, in the shim."""
-        if self.sandbox is not None:
-            self.sandbox.close()
-            self.sandbox = None
-        if self.cgroup is not None:
-            self.cgroup.kill_all()
-            self.cgroup.destroy()
-            self.cgroup = None
-        network = self.message.get("network") or {}
+        if self.group:
+            group = cgroups.find(self.group)
+            group.kill_all()
+            group.destroy()
         if final:
-            if self.published:
-                portmap.unpublish(bridge.names(self.tag)[1], self._published(network))
-                self.published = False
+            if self.reserved:
+                network = fastjson.loads(self.body)["network"]
+                portmap.unpublish(bridge.names(self.tag)[1], published(network))
             _close(self.reserved)
             self.reserved.clear()
             record.forget(self.paths, self.id, self.home)
 
 
-def _close(fds: "Any") -> None:
+def published(network: "Document") -> "list[tuple[str, str, int, str, int]]":
+    return [(proto, host_ip, host_port, network["ip"], port) for proto, host_ip, host_port, port in network["ports"]]
+
+
+def _reap() -> None:
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+class Starter:
+    """The helper: makes everything, clones init for the shim, hands over the descriptors, ends."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.paths = container.paths
+        self.message: Document = fastjson.loads(container.body)
+        self.cgroup: Any = None
+        self.sandbox: sandbox.Sandbox | None = None
+        self.child: launch.Child | None = None
+        self.ends: dict[str, int] = {}
+        self.reserved: list[int] = []
+
+    def run(self, channel: "_socket.socket") -> "NoReturn":
+        try:
+            document = self._make()
+        except (BoxshipError, OSError) as error:
+            self._undo()
+            channel.send(fastjson.dumps(_failure(error)).encode())
+        else:
+            fds = [*self.ends.values(), *self.reserved]
+            ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))]
+            channel.sendmsg([fastjson.dumps(document).encode()], ancillary)
+        os._exit(0)
+
+    def _make(self) -> "Document":
+        container, message = self.container, self.message
+        network = message.get("network") or {}
+        self._reserve(network)
+        spec, program = self._spec()
+        request = launch.Request(spec, program)
+        request.rootfs_mounts, request.lower_directory = stage.root(self.paths, message["lowers"], container.home)
+        request.init = bool(message["host"].get("Init"))
+        size = message["host"].get("ConsoleSize") or [0, 0]
+        request.size = (size[0], size[1]) if size[0] else None
+        self.cgroup = cgroups.create(container.tag, container.id, spec["linux"]["resources"])
+        request.cgroup_procs = self.cgroup.join_fds()
+        request.cgroup_mounts = cgroups.mounts()
+        if network.get("mode") != "host":
+            self.sandbox = sandbox.create()
+            request.netns = self.sandbox.fd
+        self._pipes(request)
+        self.child = launch.launch(request, for_parent=True)
+        for fd in request.stdio or ():
+            os.close(fd)
+        self._connect(network)
+        active.write_document(f"{container.where}/config.json", spec)
+        self.child.await_ready()
+        self.ends["channel"] = self.child.channel.fileno()
+        if self.child.master >= 0:
+            self.ends["master"] = self.child.master
+        self._write_state()
+        return {"pid": self.child.pid, "fds": list(self.ends)}
+
+    def _undo(self) -> None:
+        """The shim kills what is in the cgroup and removes it; the rest ends with this process."""
+        if self.child is not None:
+            try:
+                os.kill(self.child.pid, 9)
+            except ProcessLookupError:
+                pass
+
+    def _spec(self) -> "tuple[Document, bytes | None]":
+        message = self.message
+        config, host = message["config"], message["host"]
+        facts = stage.facts(self.paths, message, self.container.home)
+        facts.devices = devices.gather(host.get("Devices") or [], bool(host.get("Privileged")))
+        spec = specgen.generate(self.container.id, config, host, facts)
+        document, program = stage.seccomp(self.paths, host, spec["process"]["capabilities"]["bounding"])
+        spec["linux"]["seccomp"] = document
+        return spec, program
+
+    def _reserve(self, network: "Document") -> None:
+        if self.container.reserved or not network.get("ports"):
+            return
+        for proto, host_ip, host_port, _ in network["ports"]:
+            self.reserved.append(portmap.reserve(host_ip, host_port, proto, endpoint=self.message["name"]))
+
+    def _pipes(self, request: launch.Request) -> None:
+        """The shim's ends; the container's go into the request. With a terminal there are none."""
+        config = self.message["config"]
+        if config.get("Tty"):
+            return
+        self.ends["stdout"], out_write = os.pipe2(os.O_CLOEXEC)
+        self.ends["stderr"], err_write = os.pipe2(os.O_CLOEXEC)
+        if config.get("OpenStdin"):
+            stdin, self.ends["stdin"] = os.pipe2(os.O_CLOEXEC)
+        else:
+            stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        request.stdio = (stdin, out_write, err_write)
+
+    def _connect(self, network: "Document") -> None:
+        """The wires of the sandbox, while init waits for its cgroups."""
+        if self.sandbox is None:
+            return
+        if network.get("mode") == "none":
+            sandbox.loopback_only(self.sandbox)
+            return
+        name, table = bridge.names(self.container.tag)
+        info = bridge.ensure(name, table, network["subnet"])
+        ip, ports = network["ip"], network.get("ports")
+        veth = f"veth{os.urandom(4).hex()[:7]}"
+        mac = ipam.mac_of(ip)
+        sandbox.connect(self.sandbox, info.ifindex, ip, info.prefixlen, info.gateway, mac, veth, hairpin=bool(ports))
+        if ports:
+            portmap.publish(table, published(network))
+
+    def _write_state(self) -> None:
+        assert self.child is not None
+        state = {
+            "pid": self.child.pid,
+            "start": active.start_time(self.child.pid),
+            "started": record.now(),
+            "shim": os.getppid(),
+            "restarts": self.container.restarts,
+            "cgroup": self.cgroup.name,
+        }
+        active.write_state(self.container.where, state)
+
+
+def _failure(error: "BoxshipError | OSError") -> "Document":
+    if isinstance(error, KernelError):
+        error = BoxshipError(f"can't start the container: {error}", hint=error.hint)
+    elif isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        error = BoxshipError(f"can't start the container: {os.strerror(error.errno or 0).lower()}{where}")
+    return error_document(error)
+
+
+def _close(fds: "list[int]") -> None:
     for fd in fds:
         os.close(fd)
 
 
-def start(paths: Paths, connection: "_socket.socket", message: "Document", fds: "list[int]") -> None:
+def start(paths: Paths, connection: "_socket.socket", head: "Document", body: bytes, fds: "list[int]") -> None:
     """The life of a shim."""
-    prctl.set_name("boxship-shim")
+    set_name("boxship-shim")
     os.setsid()
-    lock = active.Lock(active.directory(paths, message["id"]))
+    lock = active.Lock(active.directory(paths, head["id"]))
     if not lock.take(active.SHIM):
         connection.send(fastjson.dumps(error_document(Conflict("the container is running already"))).encode())
         return
-    log = json_file.make(f"{paths.containers}/{message['id']}/{message['id']}-json.log", message.get("log") or {})
-    shim = Shim(lock.directory, Container(paths, message, lock), log)
-    shim.run(connection, dict(zip(message.get("streams") or [], fds, strict=False)))
+    log = json_file.make(f"{paths.containers}/{head['id']}/{head['id']}-json.log", head["log"])
+    shim = Shim(lock.directory, Container(paths, head, body, lock.directory), log)
+    shim.run(connection, dict(zip(head["streams"], fds, strict=False)))
+
+
+def set_name(name: str) -> None:
+    """As prctl(PR_SET_NAME), without ctypes: its first call alone would cost each shim 100 KiB of memory of its own."""
+    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(fd, name.encode())
+    os.close(fd)
 
 
 # -- exec ----------------------------------------------------------------------------------------------------------------------
 _JOINED = ns.CLONE_NEWNS | ns.CLONE_NEWUTS | ns.CLONE_NEWIPC | ns.CLONE_NEWNET | ns.CLONE_NEWCGROUP
 
 
-def execute(paths: Paths, connection: "_socket.socket", message: "Document", fds: "list[int]") -> None:
+def execute(paths: Paths, connection: "_socket.socket", message: "Document", body: bytes, fds: "list[int]") -> None:
     """The life of an exec helper: join the container, start the process, report its pid and its end."""
-    prctl.set_name("boxship-exec")
+    set_name("boxship-exec")
     os.setsid()
     try:
         child, master = _exec_child(paths, message, fds)
@@ -353,7 +391,7 @@ def _join(
 
 
 # -- one step of a build -------------------------------------------------------------------------------------------------------
-def task(paths: Paths, connection: "_socket.socket", message: "Document", fds: "list[int]") -> None:
+def task(paths: Paths, connection: "_socket.socket", message: "Document", body: bytes, fds: "list[int]") -> None:
     """The life of a build step's supervisor: stdout and stderr are the client's own pipes; ends when the client goes."""
     taskrun.supervise(paths, connection, message, fds)
 

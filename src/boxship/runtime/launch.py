@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _SIGKILL = 9
+_LARGEST = 1 << 18  # more than a socket's send buffer takes
+_MOST_FDS = 253  # SCM_MAX_FD
 _UNSHARED_BY_CHILD = ("mount", "uts", "ipc", "network", "cgroup", "time", "user")
 
 
@@ -72,11 +74,11 @@ class Child:
 
     __slots__ = ("channel", "master", "pid", "pidfd")
 
-    def __init__(self, pid: int, channel: "_socket.socket") -> None:
+    def __init__(self, pid: int, channel: "_socket.socket", master: int = -1) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.channel = channel
-        self.master = -1
+        self.master = master
 
     def await_ready(self) -> None:
         """Until everything is mounted; raises what init reports."""
@@ -96,8 +98,11 @@ class Child:
 
     def _fail(self, data: bytes) -> "NoReturn":
         self.channel.close()
-        _, status = os.waitpid(self.pid, 0)
         os.close(self.pidfd)
+        try:
+            _, status = os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            status = 0  # cloned for our parent, who reaps it
         if not data:
             code = os.waitstatus_to_exitcode(status)
             cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
@@ -110,7 +115,7 @@ class Child:
 
 def receive(channel: "_socket.socket") -> "tuple[bytes, list[int]]":
     """One message and the descriptors that came with it."""
-    data, ancillary, _, _ = channel.recvmsg(65536, _socket.CMSG_SPACE(4 * 4), _socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, _, _ = channel.recvmsg(_LARGEST, _socket.CMSG_SPACE(4 * _MOST_FDS), _socket.MSG_CMSG_CLOEXEC)
     fds: list[int] = []
     for level, kind, payload in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
@@ -141,17 +146,23 @@ def fork_into_pidns(path_fd: int = -1, new: bool = True) -> int:
         os.close(own)
 
 
-def launch(request: Request) -> Child:
-    """Fork init. Returns at once: connect the network, then `await_ready` and `go`."""
+def launch(request: Request, for_parent: bool = False) -> Child:
+    """Fork init. Returns at once: connect the network, then `await_ready` and `go`.
+
+    `for_parent`: init becomes the child of the caller's parent (CLONE_PARENT), who waits for it; the caller may end.
+    """
     namespaces = {one["type"]: one.get("path") for one in request.spec["linux"].get("namespaces", [])}
     ours, theirs = channel_pair()
     pid_path = namespaces.get("pid")
-    path_fd = os.open(pid_path, os.O_RDONLY | os.O_CLOEXEC) if pid_path else -1
-    pid = fork_into_pidns(path_fd, "pid" in namespaces)
+    if for_parent and not pid_path:
+        pid = ns.clone(ns.CLONE_PARENT | (ns.CLONE_NEWPID if "pid" in namespaces else 0))
+    else:
+        path_fd = os.open(pid_path, os.O_RDONLY | os.O_CLOEXEC) if pid_path else -1
+        pid = fork_into_pidns(path_fd, "pid" in namespaces)
+        if path_fd >= 0:
+            os.close(path_fd)
     if pid == 0:
         run_child(theirs, lambda: _init(request, namespaces, theirs))
-    if path_fd >= 0:
-        os.close(path_fd)
     theirs.close()
     return Child(pid, ours)
 

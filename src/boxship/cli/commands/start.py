@@ -34,9 +34,7 @@ def main(call: Call) -> int:
     tty = bool(config.get("Tty"))
     stdin = call["interactive"] and bool(config.get("OpenStdin"))
     try:
-        _, session = containers.start(
-            store, row.id, attach=(stdin, True, not tty), size=attach.terminal_size() if tty else None
-        )
+        _, session = containers.start(store, row.id, attach=(stdin, True, not tty), size=attach.terminal_size() if tty else None)
     except NotModified:
         _, session = containers.attach(store, row.id, stdin=stdin, stdout=True, stderr=not tty)
     with attach.Raw(tty and stdin):
