@@ -1,9 +1,12 @@
 """COPY and ADD beyond the tables: what lies below, hostile trees, and the rules for several sources."""
 
+import http.server
 import io
 import os
 import stat
 import tarfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -133,3 +136,59 @@ def test_a_base_that_differs_in_its_config_only_is_another_base(world: World, tm
     (where / "Dockerfile").write_text("FROM checked\nCOPY a /\n")
     world.build(where)
     assert world.names("cached") == []
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path.startswith("/moved"):
+            self.send_response(302)
+            self.send_header("Location", {"/moved-file": "file:///etc/passwd", "/moved": "/dir/name.txt?x=1"}[self.path])
+            self.end_headers()
+            return
+        if self.path == "/gone":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Last-Modified", "Thu, 01 Jan 2015 00:00:00 GMT")
+        self.send_header("Content-Length", "7" if self.path != "/short" else "70")
+        self.end_headers()
+        self.wfile.write(b"content")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_downloads_have_their_name_mode_owner_and_time(url: str, world: World, tmp_path: Path) -> None:
+    got = world.build(context(tmp_path, f"FROM scratch\nADD {url}/dir/name.txt?q=1 /d/\nADD {url}/moved /e\nADD {url}/ /f/\n"))
+    info = got.view().lstat("/d/name.txt")
+    assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_mtime) == (0o600, 0, 0, 1420070400.0)
+    assert got.text("e") == "content"
+    assert got.text("f/__unnamed__") == "content"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("/gone", "invalid response status 404"), ("/short", "ended early"), ("/moved-file", "")]
+)
+def test_downloads_that_fail(path: str, words: str, url: str, world: World, tmp_path: Path) -> None:
+    with pytest.raises(BoxshipError) as caught:
+        world.build(context(tmp_path, f"FROM scratch\nADD {url}{path} /d/\n"))
+    assert words in str(caught.value)
+    assert os.listdir(world.store.paths.tmp) == []
+
+
+def test_an_unchanged_download_is_cached(url: str, world: World, tmp_path: Path) -> None:
+    where = context(tmp_path, f"FROM scratch\nADD {url}/same /same\n")
+    world.build(where)
+    world.build(where)
+    assert world.names("cached") == [f"[1/1] ADD {url}/same /same"]

@@ -7,7 +7,6 @@ import re
 
 from boxship.build import gitref, graph
 from boxship.build.dockerfile.stages import is_url
-from boxship.build.urlname import url_name
 from boxship.errors import DockerfileError, InvalidArgument
 
 _SYMBOLIC = re.compile(r"[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ugo]))+)*")
@@ -45,6 +44,9 @@ def source(path: str, tree: int | None, add: bool) -> graph.Source:
     if tree is None and is_url(path):
         if not add:
             raise DockerfileError("source can't be a URL for COPY", hint="use ADD")
+        # here: the email package in it costs 14 ms
+        from boxship.build.urlname import url_name
+
         return graph.UrlSource(path, url_name(path.rstrip("/")) or "__unnamed__")
     # a wildcard's backslash must survive, so only the dots and slashes are cleaned
     return graph.TreeSource(clean(path), tree)
