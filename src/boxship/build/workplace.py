@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,6 +22,8 @@ from boxship.snapshots.overlay import short_name
 _PREFIX = "build-"
 _KEY = "buildkey-"
 _PAUSE = 0.02
+# linux/fs.h; the numbers of 64-bit machines
+_GETFLAGS, _SETFLAGS, _TOPDIR = 0x80086601, 0x40086602, 0x00020000
 
 
 class Workplace:
@@ -33,6 +36,7 @@ class Workplace:
 
     def __enter__(self) -> Workplace:
         sweep(self.paths)
+        spread(self.paths.tmp)
         while True:
             path = f"{self.paths.tmp}/{_PREFIX}{short_name()}"
             try:
@@ -48,6 +52,23 @@ class Workplace:
         with contextlib.suppress(OSError):
             remove_tree(self.path)
         os.close(self._fd)
+
+
+def spread(path: str) -> None:
+    """Let ext4 put each directory made in `path` into another block group (the T of chattr(1)).
+
+    Where thousands of inodes were freed a moment ago, each create in the same group walks over all of them, for they must
+    not be used again at once (recently_deleted in fs/ext4/ialloc.c): a COPY of 10,000 files took 8 s instead of 1.5 s.
+    Other file systems refuse the flag or ignore it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            flags = int.from_bytes(fcntl.ioctl(fd, _GETFLAGS, bytes(8))[:4], sys.byteorder)
+            if not flags & _TOPDIR:
+                fcntl.ioctl(fd, _SETFLAGS, (flags | _TOPDIR).to_bytes(8, sys.byteorder))
+    finally:
+        os.close(fd)
 
 
 def _locked(path: str, flags: int) -> int | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from boxship.build.workplace import Workplace, in_words, key_lock, sweep
+from boxship.build.workplace import Workplace, in_words, key_lock, spread, sweep
 from boxship.config import Paths
 from boxship.errors import Unavailable
 
@@ -79,6 +79,16 @@ def test_waiting_for_a_key_can_be_given_up(paths: Paths) -> None:
             raise AssertionError("two have the lock")
         with key_lock(paths, "j" * 64, give_up):
             pass
+
+
+def test_spreading_over_a_disk_is_asked_for_and_never_fails(paths: Paths) -> None:
+    with Workplace(paths):
+        pass
+    spread(paths.tmp)
+    if subprocess.run(["stat", "-f", "-c", "%T", paths.tmp], capture_output=True, text=True, check=True).stdout.strip() != "ext2/ext3":
+        pytest.skip("the flag is ext4's")
+    shown = subprocess.run(["lsattr", "-d", paths.tmp], capture_output=True, text=True, check=True).stdout
+    assert "T" in shown.split()[0]
 
 
 def test_a_full_disk_in_words() -> None:
