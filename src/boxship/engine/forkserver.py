@@ -16,10 +16,8 @@ import sys
 
 from boxship import fastjson
 from boxship.config import Paths
-from boxship.engine import rehearsal, supervise
-from boxship.linux import prctl
-from boxship.runtime import cgroups
-from boxship.runtime.launch import receive
+from boxship.engine import keeper, rehearsal
+from boxship.runtime.channel import channel_pair, receive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,30 +33,67 @@ def main() -> "NoReturn":
     os.setsid()
     os.chdir("/")
     os.umask(0o022)
-    # nobody else looks into this process or its forks: not at their memory, not at their descriptors
-    prctl.prctl(prctl.PR_SET_DUMPABLE, 0)
-    prctl.set_name("boxship-fork")
+    keeper.set_name("boxship-fork")
+    # what a shim needs is loaded and rehearsed before all else, so that it lies close together in memory
+    rehearsal.rehearse(Paths(root, run))
+    _load_the_rest()
+    rehearsal.rehearse(Paths(root, run))
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
     listener = _socket.socket(fileno=_LISTENER)
     os.set_inheritable(_LISTENER, False)
-    supervise.warm_up()
-    cgroups.driver()
-    rehearsal.rehearse(Paths(root, run))
     stamps = _stamps()
     gc.collect()
     gc.freeze()
     gc.disable()
-    _Server(listener, Paths(root, run), stamps).serve()
+    ours, theirs = channel_pair()
+    if os.fork() == 0:
+        ours.close()
+        listener.close()
+        _breed(theirs, Paths(root, run))
+    theirs.close()
+    _Server(listener, Paths(root, run), stamps, ours).serve()
     os._exit(0)
+
+
+def _breed(channel: "_socket.socket", paths: Paths) -> "NoReturn":
+    """The life of the process that forks, and does nothing else.
+
+    A page that it writes to after a fork is split from the shim's, and the old half is then the shim's own: 250 KiB for each
+    shim, when the server itself did the forking.
+    """
+    while True:
+        data, fds = receive(channel)
+        if not data:
+            os._exit(0)
+        try:
+            if os.fork() == 0:
+                channel.close()
+                _child(_socket.socket(fileno=fds.pop(0)), paths, data, fds)
+        except OSError as error:
+            _complain(_socket.socket(fileno=os.dup(fds[0])), error)
+        for fd in fds:
+            os.close(fd)
+
+
+def _load_the_rest() -> None:
+    from boxship.engine import supervise
+    from boxship.linux import prctl
+    from boxship.runtime import cgroups
+
+    # nobody else looks into this process or its forks: not at their memory, not at their descriptors
+    prctl.prctl(prctl.PR_SET_DUMPABLE, 0)
+    supervise.warm_up()
+    cgroups.driver()
 
 
 class _Server:
     """Clients connect early, while they still prepare their request: `waiting` are those that have not sent it yet."""
 
-    def __init__(self, listener: "_socket.socket", paths: Paths, stamps: "dict[str, int]") -> None:
+    def __init__(self, listener: "_socket.socket", paths: Paths, stamps: "dict[str, int]", breeder: "_socket.socket") -> None:
         self.listener = listener
+        self.breeder = breeder
         self.paths = paths
         self.stamps = stamps
         self.waiting: dict[int, _socket.socket] = {}
@@ -85,6 +120,8 @@ class _Server:
             return
         self.waiting[fd] = connection
         self.poll.register(fd, select.POLLIN)
+        from boxship.runtime import cgroups
+
         # the next container's init will join its cgroups: let the grace period for that begin now
         cgroups.prewarm()
 
@@ -93,7 +130,7 @@ class _Server:
         return self.waiting.pop(fd)
 
     def _serve_one(self, connection: "_socket.socket") -> bool:
-        """Fork for one request. False: this server is out of date and has retired."""
+        """Have one request forked for. False: this server has retired, for it is out of date or crippled."""
         fds: list[int] = []
         try:
             data, fds = receive(connection)
@@ -103,11 +140,14 @@ class _Server:
                 _retire(self.listener, self.paths, force=True)
                 connection.send(b'{"retry":1}')
                 return False
-            if os.fork() == 0:
-                self.listener.close()
-                for other in self.waiting.values():
-                    other.close()
-                _child(connection, self.paths, data, fds)
+            handed = [connection.fileno(), *fds]
+            ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(handed)}i", *handed))]
+            self.breeder.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            # the process that forks was killed: this one is of no use without it
+            _retire(self.listener, self.paths, force=True)
+            connection.send(b'{"retry":1}')
+            return False
         except OSError as error:
             _complain(connection, error)
         finally:
@@ -136,6 +176,8 @@ def _child(connection: "_socket.socket", paths: Paths, data: bytes, fds: "list[i
         # two documents: the head is for the shim, the body for the helpers that it forks
         first, _, body = data.partition(b"\n")
         head: dict[str, Any] = fastjson.loads(first)
+        from boxship.engine import supervise
+
         supervise.OPERATIONS[head["op"]](paths, connection, head, body, fds)
         status = 0
     except BaseException:

@@ -9,10 +9,11 @@ import os
 
 from boxship import fastjson
 from boxship.config import Paths
-from boxship.engine import supervise
+from boxship.engine import keeper
 from boxship.engine.logdrivers import json_file
 from boxship.layers.remove import remove_tree
-from boxship.runtime import active, launch
+from boxship.runtime import active
+from boxship.runtime.channel import channel_pair, receive
 from boxship.runtime.shim import Shim
 
 # the interpreter specialises a function after eight calls and settles within a few more
@@ -34,16 +35,16 @@ def rehearse(paths: Paths) -> None:
 
 def _once(paths: Paths, where: str) -> None:
     os.mkdir(where)
-    first, client = launch.channel_pair()
+    first, client = channel_pair()
     client.send(_MESSAGE.encode())
-    data, _ = launch.receive(first)
+    data, _ = receive(first)
     head, _, body = data.partition(b"\n")
     message = fastjson.loads(head)
-    supervise.set_name("boxship-fork")
+    keeper.set_name("boxship-fork")
     lock = active.Lock(where)
     lock.take(active.SHIM)
     log = json_file.make(f"{where}/log", message["log"])
-    container = supervise.Container(paths, message, body, where)
+    container = keeper.Container(paths, message, body, where)
     shim = Shim(where, container, log)
     admitted = shim._admit(first)
     shim._attach(admitted, {})
@@ -61,15 +62,15 @@ def _once(paths: Paths, where: str) -> None:
     lock.close()
 
 
-def _start(shim: Shim, container: "supervise.Container") -> None:
+def _start(shim: Shim, container: "keeper.Container") -> None:
     """As if a helper had made a container of this very process."""
-    channel, init = launch.channel_pair()
-    ours, theirs = launch.channel_pair()
+    channel, init = channel_pair()
+    ours, theirs = channel_pair()
     init.shutdown(_socket.SHUT_WR)
     ends = {"stdout": os.pipe2(os.O_CLOEXEC), "stderr": os.pipe2(os.O_CLOEXEC)}
     fds = [ends["stdout"][0], ends["stderr"][0], channel.detach()]
     theirs.send(fastjson.dumps({"pid": os.getpid(), "fds": ["stdout", "stderr", "channel"]}).encode())
-    data, _ = launch.receive(ours)
+    data, _ = receive(ours)
     child = container._adopt(data, fds, shim.streams)
     shim.loop.watch(child.pidfd, 1, shim._end)
     shim.loop.step(0)

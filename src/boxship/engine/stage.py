@@ -4,7 +4,6 @@ Runs in the forked child, where all modules are loaded already.
 """
 
 import os
-import platform
 
 from boxship import fastjson
 from boxship.config import Paths
@@ -185,7 +184,7 @@ def _custom(text: str) -> "Document":
 
 def _compile(profile: "Document", names: "list[str]") -> "tuple[Document, bytes]":
     machine = os.uname().machine
-    document = seccomp_profile.resolve(profile, names, machine, platform.release())
+    document = seccomp_profile.resolve(profile, names, machine, os.uname().release)
     if document is None:
         raise InvalidArgument("the seccomp profile has no default action")
     return document, filters.compile(document, machine)
@@ -193,7 +192,7 @@ def _compile(profile: "Document", names: "list[str]") -> "tuple[Document, bytes]
 
 def _key(text: str, names: "list[str]") -> str:
     value = 0xCBF29CE484222325
-    for byte in f"{platform.release()} {','.join(sorted(names))} {text}".encode():
+    for byte in f"{os.uname().release} {','.join(sorted(names))} {text}".encode():
         value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return f"{value:016x}"
 

@@ -11,11 +11,12 @@ import struct
 from boxship import fastjson
 from boxship.config import Paths, store_tag
 from boxship.engine import specgen, stage, stubs
+from boxship.engine.keeper import set_name
 from boxship.errors import BoxshipError, KernelError
 from boxship.layers.remove import remove_tree
-from boxship.linux import prctl
 from boxship.network import bridge, ipam, sandbox
 from boxship.runtime import cgroups, launch
+from boxship.runtime.channel import Child
 from boxship.runtime.shim import error_document
 from boxship.snapshots import overlay
 
@@ -37,7 +38,7 @@ class Step:
         self.cgroup: Any = None
         self.sandbox: sandbox.Sandbox | None = None
 
-    def start(self) -> launch.Child:
+    def start(self) -> Child:
         os.makedirs(f"{self.home}/merged", mode=0o755, exist_ok=True)
         request = self._request()
         self.cgroup = cgroups.create(self.tag, f"build-{self.id[:16]}", request.spec["linux"]["resources"])
@@ -119,8 +120,8 @@ class Step:
         remove_tree(self.home)
 
 
-def supervise(paths: Paths, connection: "_socket.socket", message: "Document", fds: "list[int]") -> None:
-    prctl.set_name("boxship-step")
+def supervise(paths: Paths, connection: "_socket.socket", message: "Document", body: bytes, fds: "list[int]") -> None:
+    set_name("boxship-step")
     os.setsid()
     step = Step(paths, message, dict(zip(message["streams"], fds, strict=False)))
     try:
@@ -149,7 +150,7 @@ def _document(error: Exception) -> "Document":
     return error_document(error)
 
 
-def _wait(connection: "_socket.socket", child: launch.Child) -> int:
+def _wait(connection: "_socket.socket", child: Child) -> int:
     """Until the process ends; killed when the build says so or goes away."""
     poll = select.poll()
     poll.register(child.pidfd, select.POLLIN)

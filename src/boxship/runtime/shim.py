@@ -12,16 +12,15 @@ To every connected client: {"started": PID}, {"error": TEXT, ...}, {"exit": CODE
 The shim knows nothing of images or the database: `Hooks` is what its owner does at each turn.
 """
 
+import _signal  # type: ignore[import-not-found]  # signal without its enums
 import _socket
 import os
 import time
 
 from boxship import fastjson
 from boxship.errors import BoxshipError, KernelError
-from boxship.linux import tty
-from boxship.linux.pidfd import pidfd_send_signal
 from boxship.runtime import active
-from boxship.runtime.launch import receive
+from boxship.runtime.channel import receive
 from boxship.runtime.loop import HANGUP, READ, Loop
 from boxship.runtime.stdio import Streams
 
@@ -29,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
-    from boxship.runtime.launch import Child
+    from boxship.runtime.channel import Child
     from boxship.runtime.stdio import Attachment, Log
 
     class Hooks(Protocol):
@@ -232,6 +231,8 @@ class Shim:
             client.tell({"started": self.child.pid if self.child else 0})
         elif operation == "resize":
             if self.streams.terminal >= 0:
+                from boxship.linux import tty
+
                 tty.set_size(self.streams.terminal, int(message["rows"]), int(message["cols"]))
         elif operation == "signal":
             self._signal(int(message["signal"]))
@@ -245,7 +246,7 @@ class Shim:
 
     def _signal(self, number: int) -> None:
         if self.child is not None and not self.ended:
-            pidfd_send_signal(self.child.pidfd, number)
+            _signal.pidfd_send_signal(self.child.pidfd, number)
 
     def _stop(self, signal: int, timeout: float, remove: bool) -> None:
         self.manual = True
