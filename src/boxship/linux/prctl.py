@@ -33,6 +33,16 @@ def set_name(name: str) -> None:
     libc.prctl(PR_SET_NAME, name.encode()[:15], 0, 0, 0)
 
 
+def set_title(title: str) -> None:
+    """What /proc/PID/cmdline shows: written over the arguments that the process was started with, cut to their length."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end: proc_pid_stat(5), since Linux 3.5
+    if start:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, title.encode()[: end - start - 1], min(len(title.encode()), end - start - 1))
+
+
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     """Close all descriptors from `first` to `last`, or mark them close-on-exec (Linux 5.9, 5.11)."""
     check(syscall(_CLOSE_RANGE, first, last, flags), "close_range")

@@ -5,7 +5,6 @@ from boxship.cli import attach
 from boxship.cli.commands.run import detach_keys
 from boxship.cli.flags import BOOL, LATER, STRING, Call, ClientError, Command
 from boxship.cli.several import each
-from boxship.cli.streams import out
 from boxship.engine import containers
 from boxship.errors import NotModified
 
@@ -47,4 +46,3 @@ def _start(store: object, name: str) -> None:
         containers.start(store, name)  # type: ignore[arg-type]
     except NotModified:
         pass  # Docker says nothing and prints the name
-    out(f"{name}\n")
