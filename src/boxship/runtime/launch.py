@@ -130,6 +130,7 @@ def join_cgroups(procs: "list[int]") -> None:
 
 def _init(request: Request, namespaces: "dict[str, str | None]", channel: "_socket.socket") -> None:
     prctl.prctl(prctl.PR_SET_PDEATHSIG, _SIGKILL)
+    prctl.set_title("boxship-init")  # the container reads /proc/1/cmdline: it learns no path of the host
     reset_signals()
     os.setsid()
     process.limit_and_score(request.prepared)
@@ -305,6 +306,7 @@ def _stay_as_init(prepared: process.Prepared, channel: "_socket.socket") -> None
     channel.close()
     process.own_stdio(prepared)
     process.restrict(prepared)
+    prctl.prctl(prctl.PR_SET_PDEATHSIG, _SIGKILL)  # cleared by the change of ids
     while True:
         received = _signal.sigwaitinfo(every)
         if received.si_signo != _signal.SIGCHLD:
