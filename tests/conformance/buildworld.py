@@ -21,6 +21,7 @@ from boxship.layers.view import View, is_whiteout
 from boxship.state import db as database
 from boxship.state import images as rows
 from boxship.state import layers as layer_rows
+from tests import stores
 from tests.tables import table
 
 CAN_RUN = importlib.util.find_spec("boxship.engine.task") is not None and os.geteuid() == 0
@@ -41,6 +42,11 @@ class World:
         self.root = root
         self.store = Store(paths, database.connect(paths))
         self.events: list[Event] = []
+
+    def close(self) -> None:
+        """Take down what RUN steps have left on the machine: the store's fork server, bridge, nft table and cgroups."""
+        env = {**os.environ, "BOXSHIP_ROOT": self.store.paths.root, "BOXSHIP_RUN": self.store.paths.run}
+        stores.remove(stores.Store(self.store.paths, self.store.tag, env))
 
     def add_base(self, *names: str) -> str:
         base = table("build/recorded")["base"]

@@ -18,10 +18,11 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("copy"))
     made.add_base("busybox")
-    return made
+    yield made
+    made.close()
 
 
 def context(tmp_path: Path, dockerfile: str) -> Path:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("recorded"))
     made.add_base("busybox", "alpine")
-    return made
+    yield made
+    made.close()
 
 
 _OLD_WALK = "Docker 20.10 did not look into an ignored directory for exceptions with wildcards; newer BuildKit does"

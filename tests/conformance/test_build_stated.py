@@ -30,10 +30,11 @@ _LATER = {
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("stated"))
     made.add_base("busybox", "alpine")
-    return made
+    yield made
+    made.close()
 
 
 class _Server(http.server.ThreadingHTTPServer):

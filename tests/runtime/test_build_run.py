@@ -58,7 +58,9 @@ class Command:
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
-    yield Command(tmp_path_factory.mktemp("run"))
+    made = Command(tmp_path_factory.mktemp("run"))
+    yield made
+    made.world.close()
 
 
 def folder(tmp_path: Path, dockerfile: str, **files: str) -> Path:
