@@ -9,5 +9,8 @@ else
 fi
 # Tests wait for the kernel and for the network more than they compute.
 workers=$(($(getconf _NPROCESSORS_ONLN) + 1))
+# The tests in one process look at the checkout, the command they start is the one installed from it.
+export PYTHONPATH="$PWD/src"
+# A file's tests stay together and in order, for some share what the first one has built.
 # shellcheck disable=SC2086
-exec .venv/bin/python -m pytest -n "$workers" --dist loadgroup ${ARGS:-}
+exec .venv/bin/python -m pytest -n "$workers" --dist loadfile ${ARGS:-}

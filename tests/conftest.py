@@ -43,6 +43,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Any:
+    """A test marked `serial` runs while no other does, whatever the number of workers. Waiting does not count as its time."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    shared = item.config._tmp_path_factory.getbasetemp().parent  # type: ignore[attr-defined]
+    # whoever wants to be alone takes the door first, so that the others' locks can only become fewer
+    alone = item.get_closest_marker("serial") is not None
+    with open(shared / "door", "w") as door, open(shared / "room", "w") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        if not alone:
+            fcntl.flock(door, fcntl.LOCK_UN)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> Any:
     report = yield

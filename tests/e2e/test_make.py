@@ -8,7 +8,7 @@ import pytest
 
 from tests import stores
 
-pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow, pytest.mark.xdist_group("make")]
+pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
 
 
 def _script(store: stores.Store, *words: str) -> str:

@@ -20,7 +20,7 @@ import pytest
 from tests import camera, registry, stores
 from tests.terminal import Session, session
 
-pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("seed")]
+pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(600)]
 
 _OTHER = os.environ.get("BOXSHIP_E2E_DOCKER", "")
 _NEEDED = {"docker-registry": "docker-registry", "mmdebstrap": "mmdebstrap", "ffmpeg": "ffmpeg", "wget": "wget"}
