@@ -105,6 +105,7 @@ def _join(
     prepared: process.Prepared, pidfd: int, procs: "list[int]", stdio: "Any", channel: "_socket.socket", terminal: bool, size: "Any"
 ) -> None:
     prctl.prctl(prctl.PR_SET_PDEATHSIG, 0)
+    prctl.set_title("boxship-exec")  # the container sees this process before it becomes the program
     launch.reset_signals()
     os.setsid()
     process.limit_and_score(prepared)
