@@ -11,4 +11,5 @@ run() {
 run "ruff" "$bin/ruff" check --quiet .
 run "mypy --strict" "$bin/mypy"
 run "import-linter" env PYTHONPATH=src "$bin/lint-imports"
+run "reference" "$bin/python" scripts/reference.py --check
 [ -z "$failed" ]
