@@ -58,10 +58,11 @@ def is_running(store: "Store", container_id: str) -> bool:
 class Created:
     """A container that was created: its id and name, what it will be started with, and warnings for the user."""
 
-    __slots__ = ("early", "id", "message", "name", "warnings")
+    __slots__ = ("early", "id", "lock", "message", "name", "warnings")
 
     def __init__(self, container_id: str, name: str, message: "Document", warnings: "list[str]") -> None:
         self.early: client.Connection | None = None
+        self.lock: active.Lock | None = None
         self.id = container_id
         self.name = name
         self.message = message
@@ -96,19 +97,32 @@ def create(
         container_id, name, image.id, image_name, time.time_ns(), fastjson.dumps(config), fastjson.dumps(host)
     )
     recovery.sweep(store)
-    home = f"{store.paths.containers}/{container_id}"
-    os.mkdir(home, 0o711)
+    # from here on, what is left of us is undone by the next command if we are killed
+    lock = active.begin(store.paths, container_id)
     try:
+        os.mkdir(f"{store.paths.containers}/{container_id}", 0o711)
         with transaction(store.db):
             _add(store, row)
             mountpoints.register(store, container_id, points)
             network = networks.lease(store, container_id, row.name, config, host) if start else {}
     except BaseException:
-        os.rmdir(home)
+        _give_up(store, lock)
         raise
     created = Created(container_id, row.name, _message(store, row, config, host, lowers, points, network), warnings)
     created.early = early
+    if start:
+        created.lock = lock
+    else:
+        active.remove(lock.directory)
+        lock.close()
     return created
+
+
+def _give_up(store: "Store", lock: active.Lock) -> None:
+    """Undo what was begun under this lock, as if we had been killed."""
+    container_id = lock.directory.rpartition("/")[2]
+    lock.close()
+    recovery.recover(store, container_id)
 
 
 def _online(what: str) -> str:
@@ -245,7 +259,7 @@ def launch(
 
     Raises what kept it from starting, with nothing of it left but the created container.
     """
-    lock = active.begin(store.paths, created.id)
+    lock = created.lock or active.begin(store.paths, created.id)
     message = created.message
     try:
         try:
@@ -270,11 +284,10 @@ def launch(
 def _unwind(store: "Store", container_id: str, lock: active.Lock) -> None:
     """The start failed: the shim undoes its own part and removes active/ID; where there was none, we do."""
     if not lock.holder(active.SHIM, 1) and os.path.exists(f"{lock.directory}/lock"):
+        with transaction(store.db):
+            leases.release(store.db, container_id)
         active.remove(lock.directory)
     lock.close()
-    with transaction(store.db):
-        if not active.holder(store.paths, container_id):
-            leases.release(store.db, container_id)
 
 
 def start(
@@ -286,7 +299,15 @@ def start(
     if is_running(store, row.id):
         raise NotModified(f"container already started: {ident}")
     _wait_gone(store, row.id)
-    return row.id, launch(store, prepare_start(store, row), attach=attach, size=size)
+    lock = active.begin(store.paths, row.id)
+    try:
+        created = prepare_start(store, row)
+    except BaseException:
+        active.remove(lock.directory)
+        lock.close()
+        raise
+    created.lock = lock
+    return row.id, launch(store, created, attach=attach, size=size)
 
 
 def _wait_gone(store: "Store", container_id: str, seconds: float = 15.0) -> None:
@@ -400,6 +421,7 @@ def _keeps_volumes(store: "Store", container_id: str, remove_them: bool) -> bool
 
 
 def _remove_stopped(store: "Store", container_id: str, remove_volumes: bool) -> None:
+    lock = active.begin(store.paths, container_id)  # if we are killed, the next command goes on
     with transaction(store.db):
         if remove_volumes:
             gone = record.remove_row(store.db, container_id)
@@ -411,6 +433,8 @@ def _remove_stopped(store: "Store", container_id: str, remove_volumes: bool) -> 
     remove_tree(f"{store.paths.containers}/{container_id}")
     for name in gone:
         remove_tree(f"{store.paths.volumes}/{name}")
+    active.remove(lock.directory)
+    lock.close()
 
 
 def prune(store: "Store") -> "Document":
@@ -518,10 +542,21 @@ def inspect(store: "Store", ident: str, size: bool = False) -> "Document":
     return containerlist.document(store, find(store, ident), running, size)
 
 
-def discard(store: "Store", container_id: str) -> None:
-    """Take back a container that was created a moment ago and never ran."""
+def _end_now(connection: "client.Connection") -> None:
     try:
-        _wait_gone(store, container_id)  # its shim still undoes what it had begun
+        connection.send({"op": "stop", "signal": _SIGKILL, "timeout": 0})
+        _until_gone(connection)
+    except (BoxshipError, OSError):
+        return  # it has ended by itself
+
+
+def discard(store: "Store", container_id: str) -> None:
+    """Take back a container that was created a moment ago. Its shim may still be starting it, or undoing that."""
+    try:
+        connection = client.shim(store.paths, container_id)
+        if connection is not None:
+            _end_now(connection)
+        _wait_gone(store, container_id)
         _remove_stopped(store, container_id, True)
     except BoxshipError:
         recovery.sweep(store)

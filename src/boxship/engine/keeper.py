@@ -44,12 +44,13 @@ class Container:
     # -- Hooks ---------------------------------------------------------------------------------------------------------------
     def start(self, streams: Streams) -> Child:
         ours, theirs = channel_pair()
+        shim = os.getpid()
         helper = os.fork()
         if helper == 0:
             ours.close()
             from boxship.engine.starter import Starter
 
-            Starter(self).run(theirs)
+            Starter(self).run(theirs, shim)
         theirs.close()
         self.group = group_name(self.tag, self.id)
         data, fds = receive(ours)

@@ -94,7 +94,21 @@ def _undo(store: "Store", container_id: str) -> None:
         remove_tree(f"{store.paths.volumes}/{name}")
     with transaction(store.db):
         networks.release(store.db, container_id)
+    _remove_stray_volumes(store)
     record.forget(store.paths, container_id, f"{store.paths.containers}/{container_id}")
+
+
+def _remove_stray_volumes(store: "Store") -> None:
+    """Directories of volumes whose row was never committed, or is gone already: they are made inside of transactions only."""
+    from boxship.layers.remove import remove_tree
+    from boxship.state import volumes
+    from boxship.state.db import transaction
+
+    with transaction(store.db):
+        known = {row.name for row in volumes.all_volumes(store.db)}
+        for name in os.listdir(store.paths.volumes):
+            if name not in known:
+                remove_tree(f"{store.paths.volumes}/{name}")
 
 
 def _kill(pid: int) -> None:
@@ -125,7 +139,7 @@ def _killed(store: "Store", container_id: str, state: "dict[str, Any]") -> "dict
             "code": row.exit_code if row else 0,
             "oom": False,
             "restarts": row.restart_count if row else 0,
-            "error": "its start was interrupted",
+            "error": row.error if row else "",
             "again": False,
             "remove": remove,
         }

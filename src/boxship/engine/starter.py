@@ -11,6 +11,7 @@ from boxship import fastjson
 from boxship.engine import devices, record, specgen, stage
 from boxship.engine.keeper import Container
 from boxship.errors import BoxshipError, KernelError
+from boxship.linux import prctl
 from boxship.network import bridge, ipam, portmap, sandbox
 from boxship.runtime import active, cgroups, launch
 from boxship.runtime.channel import Child
@@ -40,7 +41,11 @@ class Starter:
         self.ends: dict[str, int] = {}
         self.reserved: list[int] = []
 
-    def run(self, channel: "_socket.socket") -> "NoReturn":
+    def run(self, channel: "_socket.socket", shim: int) -> "NoReturn":
+        # without its shim nobody would undo what it makes
+        prctl.prctl(prctl.PR_SET_PDEATHSIG, 9)
+        if os.getppid() != shim:
+            os._exit(1)
         try:
             document = self._make()
         except (BoxshipError, OSError) as error:

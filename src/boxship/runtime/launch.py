@@ -101,6 +101,7 @@ def launch(request: Request, for_parent: bool = False) -> Child:
         if path_fd >= 0:
             os.close(path_fd)
     if pid == 0:
+        ours.close()  # or it would never see the end of file when its parent dies
         run_child(theirs, lambda: _init(request, namespaces, theirs))
     theirs.close()
     return Child(pid, ours)
