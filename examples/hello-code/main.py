@@ -53,10 +53,10 @@ def take(camera, folder, count):
         frame = read_frame(camera)
         if frame is None:
             break
-        path = os.path.join(folder, "frame-%d.png" % (len(paths) + 1))
+        path = os.path.join(folder, f"frame-{len(paths) + 1}.png")
         if not cv2.imwrite(path, frame):
-            raise OSError("cannot write %s" % path)
-        print("saved %s (%d x %d)" % (path, frame.shape[1], frame.shape[0]), flush=True)
+            raise OSError(f"cannot write {path}")
+        print(f"saved {path} ({frame.shape[1]} x {frame.shape[0]})", flush=True)
         paths.append(path)
     return paths
 
@@ -76,8 +76,8 @@ def main():
             camera.release()
     except OSError as error:
         reason = error.strerror.lower() if error.strerror else str(error)
-        return "cannot take pictures with %s: %s (is it passed by --device?)" % (path, reason)
-    return None if saved else "the camera gives no pictures: %s" % path
+        return f"cannot take pictures with {path}: {reason} (is it passed by --device?)"
+    return None if saved else f"the camera gives no pictures: {path}"
 
 
 if __name__ == "__main__":
