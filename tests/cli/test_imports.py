@@ -18,6 +18,7 @@ START = {
 }  # fmt: skip
 BASE = {
     "boxship",
+    "gc",
     "boxship.errors",
     "boxship.cli",
     "boxship.cli.main",

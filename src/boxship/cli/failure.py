@@ -61,6 +61,7 @@ def _refusal(error: BaseException, program: str, path: str, command: "Command | 
     if command and command.framed:
         code = 125 if local else code
         if local or code != 1:
+            message = message.removeprefix(f"{program}: ")
             return f"{program}: {message}{_hint(error)}\n\nRun '{path} --help' for more information\n", code
     return f"{message}{_hint(error)}\n", code
 

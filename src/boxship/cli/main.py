@@ -3,6 +3,7 @@
 A command is a module of `boxship.cli.commands`, found by `boxship.cli.catalog`: only the one typed is imported.
 """
 
+import gc
 import os
 import sys
 
@@ -32,6 +33,9 @@ GLOBAL = Command(
     ),
     interspersed=False,
 )
+
+
+_LONG = ("bootstrap", "build", "import_", "load", "logs", "pull", "push", "save")
 
 
 def main() -> "NoReturn":
@@ -205,4 +209,7 @@ class _State:
 def _load(module: str) -> "ModuleType":
     name = f"boxship.cli.commands.{module}"
     __import__(name)
+    if module in _LONG:
+        # the launcher turned it off: the short commands end before there is anything to collect
+        gc.enable()
     return sys.modules[name]

@@ -89,6 +89,7 @@ def create(
         from boxship.engine import devices
 
         devices.check(host["Devices"])
+    log = _log_options(store)
     points, warnings = mountpoints.plan(store, config, host)
     container_id = os.urandom(32).hex()
     lowers = [layer.dir for layer in reversed(layers.of_image(store.db, image.id))]
@@ -108,7 +109,7 @@ def create(
     except BaseException:
         _give_up(store, lock)
         raise
-    created = Created(container_id, row.name, _message(store, row, config, host, lowers, points, network), warnings)
+    created = Created(container_id, row.name, _message(row, config, host, lowers, points, network, log), warnings)
     created.early = early
     if start:
         created.lock = lock
@@ -186,7 +187,7 @@ def merge(config: "Document", image: "Document") -> "Document":
 
 
 def _message(
-    store: "Store", row: "Container", config: "Document", host: "Document", lowers: "list[str]", points: "Any", network: "Document"
+    row: "Container", config: "Document", host: "Document", lowers: "list[str]", points: "Any", network: "Document", log: "Document"
 ) -> "Document":
     """Everything that a start needs; it reads no database."""
     return {
@@ -198,7 +199,7 @@ def _message(
         "mounts": mountpoints.oci_mounts(points),
         "fill": mountpoints.to_fill(points),
         "network": network,
-        "log": _log_options(store),
+        "log": log,
     }
 
 
@@ -226,7 +227,9 @@ def _log_options(store: "Store") -> "Document":
     if "max-size" in log:
         options["max-size"] = _bytes(str(log["max-size"]))
     if "max-file" in log:
-        options["max-file"] = int(log["max-file"])
+        if not isinstance(log["max-file"], int) or log["max-file"] < 1:
+            raise InvalidArgument(f"log.max-file is no number of files: {log['max-file']}", hint="in boxship.toml: max-file = 5")
+        options["max-file"] = log["max-file"]
     return options
 
 
@@ -249,7 +252,7 @@ def prepare_start(store: "Store", row: "Container") -> Created:
     with transaction(store.db):
         leases.release(store.db, row.id)
         network = networks.lease(store, row.id, row.name, config, host)
-    return Created(row.id, row.name, _message(store, row, config, host, lowers, points, network), [])
+    return Created(row.id, row.name, _message(row, config, host, lowers, points, network, _log_options(store)), [])
 
 
 def launch(

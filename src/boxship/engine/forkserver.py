@@ -94,6 +94,7 @@ class _Server:
     def __init__(self, listener: "_socket.socket", paths: Paths, stamps: "dict[str, int]", breeder: "_socket.socket") -> None:
         self.listener = listener
         self.breeder = breeder
+        self.warmer = _start_warmer(listener, breeder)
         self.paths = paths
         self.stamps = stamps
         self.waiting: dict[int, _socket.socket] = {}
@@ -120,10 +121,10 @@ class _Server:
             return
         self.waiting[fd] = connection
         self.poll.register(fd, select.POLLIN)
-        from boxship.runtime import cgroups
-
-        # the next container's init will join its cgroups: let the grace period for that begin now
-        cgroups.prewarm()
+        try:
+            os.write(self.warmer, b".")
+        except OSError:
+            pass  # it is only quicker with it
 
     def _taken(self, fd: int) -> "_socket.socket":
         self.poll.unregister(fd)
@@ -155,6 +156,26 @@ class _Server:
             for fd in fds:
                 os.close(fd)
         return True
+
+
+def _start_warmer(*others: "_socket.socket") -> int:
+    """A process that begins the grace period which the next init will wait for when it joins its cgroups, at each byte on the pipe.
+
+    It takes 8 to 16 ms on cgroup v1, so nobody else can do it.
+    """
+    read, write = os.pipe2(os.O_CLOEXEC)
+    if os.fork() == 0:
+        from boxship.runtime import cgroups
+
+        for other in others:
+            other.close()
+        os.close(write)
+        while os.read(read, 4096):
+            cgroups.prewarm()
+        os._exit(0)
+    os.close(read)
+    os.set_blocking(write, False)
+    return write
 
 
 def _complain(connection: "_socket.socket", error: OSError) -> None:

@@ -1,6 +1,6 @@
 """The default bridge of a store, and the leases of a container: its address and its ports."""
 
-from boxship.errors import Conflict
+from boxship.errors import Conflict, Unsupported
 from boxship.state import networks
 from boxship.state.networks import Network, Port
 
@@ -102,6 +102,8 @@ def _wanted(config: "Document", host: "Document") -> "list[tuple[int, str, str, 
             bindings.setdefault(port, [{"HostIp": "", "HostPort": ""}])
     for port, places in bindings.items():
         number, _, proto = port.partition("/")
+        if any(":" in (place.get("HostIp") or "") for place in places or []):
+            raise Unsupported(f"publishing on an IPv6 address is not supported yet: {port}", hint="use an IPv4 address, or none")
         for place in places or [{"HostIp": "", "HostPort": ""}]:
             first, _, last = (place.get("HostPort") or "").partition("-")
             begin = int(first or 0)

@@ -157,6 +157,13 @@ def execute(prepared: Prepared) -> "NoReturn":
         number = denied.errno or 0
         reason = "is a directory" if _is_directory(name) else os.strerror(number).lower()
         raise ExecFailed(f'unable to start container process: exec: "{name}": {reason}', exit_code=126)
+    if "/" in name and os.path.exists(name):
+        # ENOENT of a file that is there: its #! line or its ELF header names an interpreter that is not
+        raise ExecFailed(
+            f"unable to start container process: exec {name}: no such file or directory",
+            exit_code=127,
+            hint="the file is there, the interpreter that it asks for is not: look at its #! line, or its dynamic loader",
+        )
     if "/" in name:
         raise ExecFailed(
             f'unable to start container process: exec: "{name}": stat {name}: no such file or directory', exit_code=127

@@ -6,14 +6,31 @@ committed (sqlite.org/wal.html). Commands leave by os._exit without closing: the
 """
 
 import os
+import sys
 import time
 
 from boxship.errors import Conflict, Unavailable
 
+
+def _import_sqlite() -> "Any":
+    """`_sqlite3` without functools, of which it wants lru_cache and nothing else: that and its collections cost 4 ms a command."""
+    if "functools" in sys.modules:
+        return __import__("_sqlite3")
+    from _functools import _lru_cache_wrapper  # type: ignore[import-not-found]
+
+    stand_in = type(sys)("functools")
+    stand_in.lru_cache = lambda size: lambda function: _lru_cache_wrapper(function, size, False, tuple)  # type: ignore[attr-defined]
+    sys.modules["functools"] = stand_in
+    try:
+        return __import__("_sqlite3")
+    finally:
+        del sys.modules["functools"]
+
+
 try:
-    import _sqlite3 as sqlite
+    sqlite: "Any" = _import_sqlite()
 except ImportError:  # pragma: no cover - an interpreter with another layout
-    import sqlite3 as sqlite  # type: ignore[no-redef]
+    import sqlite3 as sqlite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +64,7 @@ def connect(paths: "Paths") -> "Db":
         version = db.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         _make_directories(paths)
-        _create(db)
+        _create(db, paths.db)
     elif version != _VERSION:
         raise Unavailable(f"the store was made by another version of Boxship: {paths.root}", hint="give BOXSHIP_ROOT another path")
     return db
@@ -74,7 +91,9 @@ def _make_directories(paths: "Paths") -> None:
         ) from None
 
 
-def _create(db: "Db") -> None:
+def _create(db: "Db", path: str) -> None:
+    # it holds the environment of every container: for nobody else (the WAL takes the mode over)
+    os.chmod(path, 0o600)
     db.execute("PRAGMA journal_mode=WAL")
     here = os.path.dirname(__file__)
     db.execute("BEGIN EXCLUSIVE")

@@ -41,8 +41,10 @@ def _launch(store: "Store", created: "Created", request: "CreateRequest", stream
     try:
         return containers.launch(store, created, attach=streams, size=size)
     except BaseException:
-        if request.host_config["AutoRemove"]:
-            containers.discard(store, created.id)
+        # unlike Docker, which leaves a container behind that never ran
+        containers.discard(store, created.id)
+        if request.host_config["ContainerIDFile"]:
+            os.unlink(request.host_config["ContainerIDFile"])
         raise
 
 
