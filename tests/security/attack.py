@@ -5,12 +5,13 @@ import io
 import json
 import pathlib
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests import bases, stores
 
 Entry = tuple[bytes, bytes, int]
+Put = Callable[..., str]
 """kind of tarfile (REGTYPE...), content or link target, mode"""
 
 

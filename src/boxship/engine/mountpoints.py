@@ -45,6 +45,8 @@ def plan(store: "Store", config: "Document", host: "Document") -> "tuple[list[Mo
         _add(points, _tmpfs(destination, options))
     for destination in config.get("Volumes") or {}:
         where = mounts.clean(destination)
+        if where == "/":
+            raise InvalidArgument("invalid specification: destination can't be '/'", hint="the image's VOLUME names the root")
         if where not in points:
             point = MountPoint("volume", "", where, [])
             point.name, point.anonymous = os.urandom(32).hex(), True

@@ -47,6 +47,8 @@ AT_EMPTY_PATH = 0x1000
 AT_SYMLINK_NOFOLLOW = 0x100
 AT_FDCWD = -100
 
+PROC_SUPER_MAGIC = 0x9FA0  # linux/magic.h
+
 MOUNT_ATTR_RDONLY = 0x01
 MOUNT_ATTR_NOSUID = 0x02
 MOUNT_ATTR_NODEV = 0x04
@@ -92,6 +94,13 @@ def open_tree(dirfd: int, path: str, flags: int) -> int:
 def move_mount(from_fd: int, from_path: str, to_fd: int, to_path: str, flags: int) -> None:
     result = syscall(_MOVE_MOUNT, from_fd, os.fsencode(from_path), to_fd, os.fsencode(to_path), flags)
     check(result, "move_mount", to_path or from_path)
+
+
+def fs_type(fd: int) -> int:
+    """The magic number of the file system that a descriptor (O_PATH too, since Linux 3.12) lies on: statfs(2), f_type."""
+    answer = (ctypes.c_long * 32)()  # struct statfs is shorter, and f_type comes first
+    check(libc.fstatfs(fd, answer), "fstatfs")
+    return int(answer[0])
 
 
 def fsopen(fstype: str) -> int:

@@ -22,6 +22,7 @@ import struct
 
 from boxship.errors import BoxshipError, KernelError
 from boxship.linux import ns, prctl, tty
+from boxship.linux.mount import PROC_SUPER_MAGIC, fs_type
 from boxship.runtime import mounts, process, rootfs
 from boxship.runtime.channel import Child, channel_pair
 
@@ -266,14 +267,13 @@ def _host_name(spec: "dict[str, Any]", namespaces: "dict[str, str | None]") -> N
 def _sysctls(values: "dict[str, str]") -> None:
     if not values:
         return
-    proc = os.stat("/proc").st_dev
     for name, value in values.items():
         path = "/proc/sys/" + name.replace(".", "/")
         try:
             fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 # never through a link or a mount that the image or a volume put there (CVE-2025-52881)
-                if os.fstat(fd).st_dev != proc:
+                if fs_type(fd) != PROC_SUPER_MAGIC:
                     raise BoxshipError(f"sysctl {name} is not the kernel's file")
                 os.write(fd, value.encode())
             finally:

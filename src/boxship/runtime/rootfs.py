@@ -27,6 +27,13 @@ _LINKS = (
     ("stderr", "/proc/self/fd/2"),
     ("core", "/proc/kcore"),
 )
+_MOST_LINKS = 40  # as the kernel: path_resolution(7)
+# files that tell of the machine, which lxcfs and its like put a container's own in place of
+_OVER_PROC = tuple(
+    f"/proc/{name}"
+    for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "sys/crypto/fips_enabled",
+                 "sys/kernel/ns_last_pid", "uptime")
+)  # fmt: skip
 # statvfs(3) flags that a bind remount inside a user namespace may not clear
 _ST_FLAGS = ((1, m.MS_RDONLY), (2, m.MS_NOSUID), (4, m.MS_NODEV), (8, m.MS_NOEXEC), (1024, m.MS_NOATIME), (2048, m.MS_NODIRATIME))
 
@@ -51,36 +58,59 @@ class Root:
         except KernelError as error:
             if error.errno != errno.ENOENT:
                 raise BoxshipError(f"can't mount over {path}: {os.strerror(error.errno).lower()}") from None
-        parts = [part for part in path.split("/") if part and part != "."]
-        current = os.dup(self.fd)
-        walked = ""
-        for position, part in enumerate(parts):
-            last = position == len(parts) - 1
-            walked = f"{walked}/{part}"
+        pending = _parts(path)
+        current, walked, links = os.dup(self.fd), "", 0
+        while pending:
+            part = pending.pop()
             try:
-                following = self.open(walked)
+                following = self.open(f"{walked}/{part}")
             except KernelError as error:
                 if error.errno != errno.ENOENT:
                     raise
-                self._create(current, part, directory or not last)
+                leads = self._create(current, part, directory or bool(pending))
+                if leads:
+                    links += 1
+                    if links > _MOST_LINKS:
+                        raise BoxshipError(f"can't mount over {path}: {os.strerror(errno.ELOOP).lower()}") from None
+                    if leads.startswith("/"):
+                        os.close(current)
+                        current, walked = os.dup(self.fd), ""
+                    pending += _parts(leads)
+                    continue
                 # NO_XDEV: what was just made lies on the same file system, or somebody swapped it
                 following = openat2(current, part, os.O_PATH | os.O_NOFOLLOW, RESOLVE_NO_XDEV | RESOLVE_IN_ROOT)
             os.close(current)
-            current = following
+            current, walked = following, f"{walked}/{part}"
         return current
 
     @staticmethod
-    def _create(parent: int, name: str, directory: bool) -> None:
+    def _create(parent: int, name: str, directory: bool) -> str:
+        """Where a dangling link of that name leads; "" when there is none, and `name` was made."""
         if name == "..":
-            return
+            return ""
         try:
             if directory:
                 os.mkdir(name, 0o755, dir_fd=parent)
             else:
                 os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644, dir_fd=parent))
         except FileExistsError:
-            # a dangling link: resolving it inside the root would make its target; refuse instead
-            raise BoxshipError(f"can't mount over a dangling link: {name}") from None
+            try:
+                return os.readlink(name, dir_fd=parent)
+            except OSError:
+                return ""  # somebody has just made it
+        return ""
+
+    def where(self, fd: int) -> str:
+        """The path inside the root of a descriptor below it. Reads the host's /proc: before the pivot only."""
+        top, path = os.readlink(f"/proc/self/fd/{self.fd}"), os.readlink(f"/proc/self/fd/{fd}")
+        if path != top and not path.startswith(f"{top}/"):
+            raise BoxshipError("a mount target lies outside of the container's root")
+        return path[len(top) :] or "/"
+
+
+def _parts(path: str) -> "list[str]":
+    """The components, last first."""
+    return [part for part in reversed(path.split("/")) if part and part != "."]
 
 
 def prepare(rootfs: str, mounts: "list[dict[str, Any]]", lower_directory: str, propagation: int) -> Root:
@@ -120,20 +150,29 @@ def mount_one(root: Root, one: "dict[str, Any]") -> None:
     if options.flags & m.MS_BIND or one.get("type") == "bind":
         _bind(root, one, options)
         return
-    target = root.make(one["destination"], directory=True)
     kind = one["type"]
-    if kind in ("proc", "sysfs"):
-        _refuse_hidden(target, one["destination"])
+    target = root.make(one["destination"], directory=True)
+    _refuse_hidden(root.where(target), one["destination"], kind)
     m.mount(one.get("source", kind), f"/proc/self/fd/{target}", kind, options.flags, options.data or None)
     os.close(target)
     _propagate(root, one["destination"], options)
 
 
-def _refuse_hidden(target: int, destination: str) -> None:
-    # /proc as a link, or a volume on it, would leave the real one unmasked (CVE-2019-16884, CVE-2023-27561)
-    path = os.readlink(f"/proc/self/fd/{target}")
-    if not path.endswith(destination):
-        raise BoxshipError(f"{destination} in the image must be a directory, not a link")
+def _refuse_hidden(where: str, destination: str, kind: str) -> None:
+    """The container's own /proc stays whole and where it is: the masks, and our own writes to it, rely on that.
+
+    CVE-2019-16884, CVE-2019-19921, CVE-2023-27561; the exceptions are runc's (libcontainer/rootfs_linux.go, checkProcMount).
+    """
+    if kind in ("proc", "sysfs"):
+        if where != destination:
+            raise BoxshipError(
+                f'filesystem "{kind}" must be mounted on ordinary directory: {destination}',
+                hint=f"{destination} of the image is a link: make it a directory",
+            )
+    elif where == "/":
+        raise BoxshipError(f"invalid mount {destination}: destination can't be '/'")
+    elif where == "/proc" or (where.startswith("/proc/") and where not in _OVER_PROC):
+        raise BoxshipError(f'"{destination}" cannot be mounted because it is inside /proc', hint="choose another place for it")
 
 
 def _bind(root: Root, one: "dict[str, Any]", options: Options) -> None:
@@ -142,6 +181,9 @@ def _bind(root: Root, one: "dict[str, Any]", options: Options) -> None:
     tree = m.open_tree(m.AT_FDCWD, source, flags)
     is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
     target = root.make(one["destination"], is_directory)
+    where = root.where(target)
+    if where != "/proc" or m.fs_type(tree) != m.PROC_SUPER_MAGIC:
+        _refuse_hidden(where, one["destination"], "bind")
     m.move_mount(tree, "", target, "", m.MOVE_MOUNT_F_EMPTY_PATH | m.MOVE_MOUNT_T_EMPTY_PATH)
     os.close(target)
     _remount_bind(tree, options)
