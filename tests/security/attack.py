@@ -32,11 +32,9 @@ def layer(entries: Mapping[str, Entry | None]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, entry in entries.items():
-            if entry is None:
-                folder, _, last = name.rpartition("/")
-                entry, name = file(b""), f"{folder}/.wh.{last}".lstrip("/")
-            info = tarfile.TarInfo(name)
-            info.type, content, info.mode = entry
+            folder, _, last = name.rpartition("/")
+            info = tarfile.TarInfo(name if entry else f"{folder}/.wh.{last}".lstrip("/"))
+            info.type, content, info.mode = entry or file(b"")
             if info.type == tarfile.SYMTYPE:
                 info.linkname, content = content.decode(), b""
             elif info.type in (tarfile.CHRTYPE, tarfile.BLKTYPE):

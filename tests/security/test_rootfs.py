@@ -95,7 +95,16 @@ def test_devices_of_the_image(den: stores.Store, put: attack.Put, canary: pathli
 
 
 def test_a_volume_on_dev_with_a_false_null(den: stores.Store) -> None:
-    den.run("run", "--rm", "-v", "devices:/d", "busybox", "sh", "-c", "ln -s /proc/sysrq-trigger /d/null; ln -s / /d/console; mkdir /d/pts")
+    den.run(
+        "run",
+        "--rm",
+        "-v",
+        "devices:/d",
+        "busybox",
+        "sh",
+        "-c",
+        "ln -s /proc/sysrq-trigger /d/null; ln -s / /d/console; mkdir /d/pts",
+    )
     for flags in ([], ["-t"]):
         done = den.run("run", "--rm", *flags, "-v", "devices:/dev", "busybox", "cat", "/proc/kcore", check=False)
         assert done.returncode == 125
@@ -103,7 +112,9 @@ def test_a_volume_on_dev_with_a_false_null(den: stores.Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["resolv.conf", "hosts", "hostname"])
-@pytest.mark.parametrize("target", ["../run/systemd/stub.conf", "/nowhere/at/all", "{canary}/made", "../../../../../..{canary}/made"])
+@pytest.mark.parametrize(
+    "target", ["../run/systemd/stub.conf", "/nowhere/at/all", "{canary}/made", "../../../../../..{canary}/made"]
+)
 def test_dangling_links_in_etc(den: stores.Store, put: attack.Put, canary: pathlib.Path, name: str, target: str) -> None:
     """They work, as with Docker: the file is made inside the root"""
     image = put({f"etc/{name}": attack.link(target.format(canary=canary))})

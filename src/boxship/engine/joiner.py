@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-_JOINED = ns.CLONE_NEWNS | ns.CLONE_NEWUTS | ns.CLONE_NEWIPC | ns.CLONE_NEWNET | ns.CLONE_NEWCGROUP
+_JOINED = ns.CLONE_NEWUTS | ns.CLONE_NEWIPC | ns.CLONE_NEWNET | ns.CLONE_NEWCGROUP
+_ENTERED = ns.CLONE_NEWNS | ns.CLONE_NEWPID
 
 
 def execute(paths: Paths, connection: "_socket.socket", message: "Document", body: bytes, fds: "list[int]") -> None:
@@ -74,9 +75,10 @@ def _exec_child(paths: Paths, message: "Document", fds: "list[int]") -> "tuple[C
     state = active.read_state(paths, container_id) or {}
     spec = active.read_document(f"{active.directory(paths, container_id)}/config.json")
     pid = int(state.get("pid") or 0)
-    if spec is None or not pid or active.start_time(pid) != state.get("start"):
+    pidfd = _pidfd(pid)
+    # in this order: what the descriptor names can't be replaced by another process any more
+    if spec is None or pidfd < 0 or active.start_time(pid) != state.get("start"):
         raise Conflict(f"container {container_id} is not running")
-    pidfd = os.pidfd_open(pid)
     process_spec = stage.exec_process(paths, spec, message, pid)
     names = process_spec["capabilities"]["bounding"]
     program = None if message.get("privileged") else stage.seccomp(paths, message["host"], names)[1]
@@ -88,12 +90,14 @@ def _exec_child(paths: Paths, message: "Document", fds: "list[int]") -> "tuple[C
     by_name = dict(zip(message.get("streams") or [], fds, strict=False))
     stdio = tuple(by_name.get(name, null) for name in ("stdin", "stdout", "stderr"))
     ours, theirs = channel_pair()
-    container_pid_ns = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    child_pid = launch.fork_into_pidns(container_pid_ns, False)
+    prctl.set_title("boxship-exec")  # the container sees the child before it becomes the program
+    process.score(prepared)  # inherited by the child, which has no /proc of the host's to write it to
+    child_pid = _fork_inside(pidfd)
     if child_pid == 0:
+        ours.close()
         launch.run_child(theirs, lambda: _join(prepared, pidfd, procs, stdio, theirs, terminal, message.get("size")))
     theirs.close()
-    for fd in (container_pid_ns, null, pidfd, *procs):
+    for fd in (null, pidfd, *procs):
         os.close(fd)
     child = Child(child_pid, ours)
     child.await_ready()
@@ -101,17 +105,52 @@ def _exec_child(paths: Paths, message: "Document", fds: "list[int]") -> "tuple[C
     return child, child.master
 
 
+def _pidfd(pid: int) -> int:
+    try:
+        return os.pidfd_open(pid) if pid else -1
+    except ProcessLookupError:
+        return -1
+
+
+def _fork_inside(pidfd: int) -> int:
+    """fork() whose child is in the container's pid namespace, and in its mount namespace from the first instant.
+
+    As soon as the container's processes see the child, those with CAP_SYS_PTRACE may look at its root and its working directory:
+    these must be the container's own then. The caller goes back to where it was before it does anything else.
+    """
+    own = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("mnt", "pid")]
+    try:
+        ns.setns(pidfd, _ENTERED)
+        try:
+            child = os.fork()
+        except BaseException:
+            _return_to(own)
+            raise
+        if child:
+            _return_to(own)
+        return child
+    finally:
+        for fd in own:
+            os.close(fd)
+
+
+def _return_to(own: "list[int]") -> None:
+    ns.setns(own[0], ns.CLONE_NEWNS)
+    ns.setns(own[1], ns.CLONE_NEWPID)
+
+
 def _join(
     prepared: process.Prepared, pidfd: int, procs: "list[int]", stdio: "Any", channel: "_socket.socket", terminal: bool, size: "Any"
 ) -> None:
     prctl.prctl(prctl.PR_SET_PDEATHSIG, 0)
-    prctl.set_title("boxship-exec")  # the container sees this process before it becomes the program
     launch.reset_signals()
     os.setsid()
-    process.limit_and_score(prepared)
+    process.limit(prepared)
     launch.join_cgroups(procs)
     ns.setns(pidfd, _JOINED)
-    prctl.join_session_keyring("boxship")
+    # only the channel and the streams are still needed: nothing of the host's stays open where the container could look
+    launch.close_all_but(channel.fileno(), *stdio)
+    prctl.join_session_keyring()
     launch.exec_stdio(channel, stdio, terminal, size)
     if channel.recv(1) != b"G":
         os._exit(0)

@@ -76,8 +76,8 @@ def _undo(store: "Store", container_id: str) -> None:
 
     state = active.read_state(store.paths, container_id) or {}
     pid = int(state.get("pid") or 0)
-    if pid and active.start_time(pid) == state.get("start"):
-        _kill(pid)
+    if pid:
+        _kill(pid, state.get("start"))
     group = cgroups.find(f"{cgroups.parent(store.tag)}/{container_id}")
     group.kill_all()
     group.destroy()
@@ -111,16 +111,21 @@ def _remove_stray_volumes(store: "Store") -> None:
                 remove_tree(f"{store.paths.volumes}/{name}")
 
 
-def _kill(pid: int) -> None:
+def _kill(pid: int, started: "int | None") -> None:
+    """End the process of that pid and start time. Looked at after it was opened: from then on the pid can't mean another."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
         return
+    import _signal  # type: ignore[import-not-found]
     import select
 
     try:
-        os.kill(pid, 9)
-        select.select([fd], [], [], 10)
+        if active.start_time(pid) == started:
+            _signal.pidfd_send_signal(fd, 9)
+            select.select([fd], [], [], 10)
+    except ProcessLookupError:
+        return
     finally:
         os.close(fd)
 

@@ -4,6 +4,7 @@ Runs in the forked child, where all modules are loaded already.
 """
 
 import os
+import stat
 
 from boxship import fastjson
 from boxship.config import Paths
@@ -13,7 +14,7 @@ from boxship.layers import users
 from boxship.layers.view import View
 from boxship.linux import caps
 from boxship.linux import seccomp as filters
-from boxship.linux.openat2 import RESOLVE_IN_ROOT, openat2
+from boxship.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from boxship.network import hosts, resolv
 from boxship.oci import seccomp_default, seccomp_profile
 from boxship.oci import spec as oci
@@ -258,13 +259,20 @@ def _exec_environment(base: "list[str]", message: "Document", home: str) -> "lis
 def read_inside(container_root: int, path: str) -> "bytes | None":
     """A regular file of at most a megabyte below a hostile root (CVE-2024-9676); None for anything else."""
     try:
-        fd = openat2(container_root, path, os.O_RDONLY | os.O_NONBLOCK, RESOLVE_IN_ROOT)
+        found = openat2(container_root, path, os.O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     except BoxshipError:
         return None
     try:
-        status = os.fstat(fd)
-        if status.st_mode & 0o170000 != 0o100000 or status.st_size > users.FILE_LIMIT:
+        # looked at before it is opened: opening a device or a pipe does something (a watchdog starts, a writer wakes)
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > users.FILE_LIMIT:
             return None
+        fd = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    finally:
+        os.close(found)
+    try:
         return os.read(fd, users.FILE_LIMIT)
     finally:
         os.close(fd)

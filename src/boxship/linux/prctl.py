@@ -48,9 +48,12 @@ def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
     check(syscall(_CLOSE_RANGE, first, last, flags), "close_range")
 
 
-def join_session_keyring(name: str) -> bool:
-    """A fresh session keyring, so that a container can't reach the caller's keys; False where keys are disabled."""
-    return syscall(_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, name.encode(), 0, 0, 0) >= 0
+def join_session_keyring() -> bool:
+    """A fresh session keyring, so that a container can't reach the caller's keys; False where keys are disabled.
+
+    Without a name: one that has a name can be joined by another who knows it (keyctl_join_session_keyring(3)).
+    """
+    return syscall(_KEYCTL, _KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) >= 0
 
 
 def personality(persona: int) -> None:

@@ -135,10 +135,11 @@ def _init(request: Request, namespaces: "dict[str, str | None]", channel: "_sock
     prctl.set_title("boxship-init")  # the container reads /proc/1/cmdline: it learns no path of the host
     reset_signals()
     os.setsid()
-    process.limit_and_score(request.prepared)
+    process.limit(request.prepared)
+    process.score(request.prepared)
     join_cgroups(request.cgroup_procs)
     _enter_namespaces(request, namespaces)
-    prctl.join_session_keyring("boxship")
+    prctl.join_session_keyring()
     linux = request.spec["linux"]
     root = _mount(request, linux)
     slave = _terminal(request, root, channel)
@@ -282,11 +283,14 @@ def _sysctls(values: "dict[str, str]") -> None:
             raise BoxshipError(f"can't set sysctl {name}: {os.strerror(error.errno or 0).lower()}") from None
 
 
-def close_all_but(fd: int) -> None:
+def close_all_but(*kept: int) -> None:
     """Nothing of the host's is open when the program's directory is entered (CVE-2024-21626)."""
-    if fd > 3:
-        prctl.close_range(3, fd - 1)
-    prctl.close_range(fd + 1)
+    first = 3
+    for fd in sorted(kept):
+        if fd > first:
+            prctl.close_range(first, fd - 1)
+        first = max(first, fd + 1)
+    prctl.close_range(first)
 
 
 def _stay_as_init(prepared: process.Prepared, channel: "_socket.socket") -> None:

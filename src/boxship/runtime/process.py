@@ -66,8 +66,8 @@ def _limit(value: int) -> int:
     return resource.RLIM_INFINITY if value < 0 or value >= 0xFFFFFFFFFFFFFFFF else value
 
 
-def limit_and_score(prepared: Prepared) -> None:
-    """Resource limits and the OOM score: while the host's /proc is still there and no privilege is gone."""
+def limit(prepared: Prepared) -> None:
+    """Resource limits: while no privilege is gone."""
     for name, number, values in prepared.rlimits:
         try:
             resource.setrlimit(number, values)
@@ -76,6 +76,10 @@ def limit_and_score(prepared: Prepared) -> None:
                 f"error setting rlimit {name}: {_words(error)}",
                 hint=f"the engine's own hard limit is {resource.getrlimit(number)[1]}; it lacks CAP_SYS_RESOURCE to raise it",
             ) from None
+
+
+def score(prepared: Prepared) -> None:
+    """The OOM score: while the host's /proc is still there and no privilege is gone."""
     if prepared.oom_score_adj is not None:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         os.write(fd, str(prepared.oom_score_adj).encode())
