@@ -161,10 +161,10 @@ class _Packer:
         self._emit(path, b"", 0, 0, 0, 0, self._time(info), b"0", {})
 
     def _file(self, dir_fd: int, name: bytes, path: bytes, info: os.stat_result) -> Iterator[bytes]:
-        if info.st_nlink > 1 and self._linked(path, info):
-            return
         fd = os.open(name, _READ, dir_fd=dir_fd)
         try:
+            if info.st_nlink > 1 and self._linked(path, info, fd):
+                return
             size = info.st_size
             self._header(path, info, b"0", xattrs=_xattrs(fd)[0], size=size)
             left = size
@@ -181,12 +181,14 @@ class _Packer:
         finally:
             os.close(fd)
 
-    def _linked(self, path: bytes, info: os.stat_result) -> bool:
+    def _linked(self, path: bytes, info: os.stat_result, target: "int | bytes") -> bool:
+        """Written as a link to a name from before. It repeats the attributes: Docker gives the file its owner once more
+        at each name, and with that the kernel takes its capabilities away."""
         key = (info.st_dev, info.st_ino)
         first = self.links.setdefault(key, path)
         if first is path:
             return False
-        self._header(path, info, b"1", link=first)
+        self._header(path, info, b"1", link=first, xattrs=_xattrs(target)[0])
         return True
 
     def _other(self, dir_fd: int, name: bytes, path: bytes, info: os.stat_result) -> None:
@@ -195,10 +197,11 @@ class _Packer:
             self._whiteout(path, info)
             return
         assert kind is not None
-        if info.st_nlink > 1 and self._linked(path, info):
+        where = b"/proc/self/fd/%d/%s" % (dir_fd, name)
+        if info.st_nlink > 1 and self._linked(path, info, where):
             return
         link = os.readlink(name, dir_fd=dir_fd) if kind == b"2" else b""
-        xattrs, _ = _xattrs(b"/proc/self/fd/%d/%s" % (dir_fd, name))
+        xattrs, _ = _xattrs(where)
         self._header(path, info, kind, link=link, xattrs=xattrs)
 
     # --- headers
