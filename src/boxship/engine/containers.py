@@ -278,19 +278,18 @@ def launch(
         session.connection = connection
         connection.expect("started")
     except BaseException:
-        _unwind(store, created.id, lock)
+        _unwind(store, lock)
         raise
     lock.close()
     return session
 
 
-def _unwind(store: "Store", container_id: str, lock: active.Lock) -> None:
-    """The start failed: the shim undoes its own part and removes active/ID; where there was none, we do."""
+def _unwind(store: "Store", lock: active.Lock) -> None:
+    """The start failed: the shim undoes its own part and removes active/ID; where there is none any more, we do."""
     if not lock.holder(active.SHIM, 1) and os.path.exists(f"{lock.directory}/lock"):
-        with transaction(store.db):
-            leases.release(store.db, container_id)
-        active.remove(lock.directory)
-    lock.close()
+        _give_up(store, lock)
+    else:
+        lock.close()
 
 
 def start(
