@@ -47,7 +47,18 @@ LINES = (
     "", " ", "# comment", "  # comment", "#", "EOF", "\tEOF", "E", "F", "EOF ", "text", "\ttext", "\\", "`", "a \\", "b `", "c \\ ",
     "# escape=`", "# syntax=x", "# escape = \\", "# escape=`", "FROM a", "RUN b",
 )  # fmt: skip
-HEADS = ("", "", "", "# escape=`\n", "# escape=\\\n", "#syntax=x\n# escape=`\n", "#!/bin/sh\n", "# ESCAPE=`\r\n", "\ufeff", "\n# escape=`\n")
+HEADS = (
+    "",
+    "",
+    "",
+    "# escape=`\n",
+    "# escape=\\\n",
+    "#syntax=x\n# escape=`\n",
+    "#!/bin/sh\n",
+    "# ESCAPE=`\r\n",
+    "\ufeff",
+    "\n# escape=`\n",
+)
 ENDS = ("\n", "\n", "\n", "\n", "\r\n", "\\\n", " \\\n", "\\ \t\n", "`\n", "\\\r\n", "\\\\\n", "\n\n", "\n# c\n")
 
 

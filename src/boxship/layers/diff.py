@@ -154,11 +154,13 @@ class _Packer:
         xattrs, opaque = _xattrs(fd)
         self._header(path, info, b"5", xattrs=xattrs)
         if opaque:
-            self._whiteout(path + b".wh..wh..opq", info)
+            self._whiteout(path + b".wh..wh..opq")
         stack[-1] = (fd, path, self._names(fd))
 
-    def _whiteout(self, path: bytes, info: os.stat_result) -> None:
-        self._emit(path, b"", 0, 0, 0, 0, self._time(info), b"0", {})
+    def _whiteout(self, path: bytes) -> None:
+        # no time: the kernel's whiteout tells when something was removed, which nobody can see in a container, and an
+        # unpacked one when it was unpacked; with it the same layer would have another digest on each machine
+        self._emit(path, b"", 0, 0, 0, 0, 0, b"0", {})
 
     def _file(self, dir_fd: int, name: bytes, path: bytes, info: os.stat_result) -> Iterator[bytes]:
         fd = os.open(name, _READ, dir_fd=dir_fd)
@@ -194,7 +196,7 @@ class _Packer:
     def _other(self, dir_fd: int, name: bytes, path: bytes, info: os.stat_result) -> None:
         kind = _KINDS.get(stat.S_IFMT(info.st_mode))
         if name is not path and path.rpartition(b"/")[2] != name:
-            self._whiteout(path, info)
+            self._whiteout(path)
             return
         assert kind is not None
         where = b"/proc/self/fd/%d/%s" % (dir_fd, name)
