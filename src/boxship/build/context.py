@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
 from errno import ELOOP, ENOENT, ENOTDIR
 
-from boxship.build import ignore
-from boxship.build.tree import Node, digest_of
-from boxship.errors import KernelError
 from boxship.layers.view import MAX_LINKS
-from boxship.linux import openat2
 
-_BENEATH = openat2.RESOLVE_BENEATH | openat2.RESOLVE_NO_SYMLINKS | openat2.RESOLVE_NO_MAGICLINKS
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-Stamp = tuple[int, int, int, int]
-"""size, mtime_ns, ctime_ns, inode"""
+    from boxship.build.ignore import Matcher
+    from boxship.build.tree import Node
+
+    Stamp = tuple[int, int, int, int]
+    """size, mtime_ns, ctime_ns, inode"""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Entry:
@@ -62,6 +64,12 @@ def _stamp(info: os.stat_result) -> Stamp:
     return (info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
 
 
+def _matcher(patterns: list[str]) -> Matcher:
+    from boxship.build.ignore import Matcher
+
+    return Matcher(patterns)
+
+
 class Context:
     """The directory `root`. Close it when the build ends."""
 
@@ -71,7 +79,7 @@ class Context:
         self.root = root
         self.stamps = stamps
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._ignore = ignore.Matcher(patterns) if patterns else None
+        self._ignore = _matcher(patterns) if patterns else None
         self._children: dict[str, dict[str, Entry]] = {}
         self._top = Entry("/", root, os.fstat(self._fd))
 
@@ -154,15 +162,25 @@ class Context:
         return bool(self.children(entry))
 
     def _open(self, path: str, flags: int) -> int:
-        inner = path.lstrip("/") or "."
+        """No part of the path may be a link: each is opened from the one before it. `..` never stands in a node's path."""
+        *folders, last = path.strip("/").split("/")
+        at = self._fd
         try:
-            return openat2.openat2(self._fd, inner, flags, _BENEATH)
-        except KernelError as error:
-            raise OSError(error.errno, os.strerror(error.errno), path) from None
+            for folder in folders:
+                below = os.open(folder, _FOLDER, dir_fd=at)
+                if at != self._fd:
+                    os.close(at)
+                at = below
+            return os.open(last or ".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
+        finally:
+            if at != self._fd:
+                os.close(at)
 
     def open(self, node: Node) -> int:
         # O_NONBLOCK: a fifo that took the file's place must not hang the build
-        fd = self._open(node.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = self._open(node.path, os.O_RDONLY | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError(ENOENT, os.strerror(ENOENT), node.path)
@@ -172,6 +190,8 @@ class Context:
         known = self.stamps.get(node.path, node.info)
         if known is not None:
             return known.hex()
+        from boxship.build.tree import digest_of
+
         fd = self.open(node)
         try:
             info = os.fstat(fd)

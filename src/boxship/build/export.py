@@ -6,13 +6,17 @@ an entry without a layer that of its neighbour, so a build that changes nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from boxship.build import graph
-from boxship.build.solve import EMPTY, Snapshot
+from boxship.build.solve import EMPTY
 from boxship.images.store import created_ns, timestamp
 from boxship.oci.config import diff_ids, history_entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from boxship.build import graph
+    from boxship.build.solve import Snapshot
 
 COMMENT = "buildkit.dockerfile.v0"
 
@@ -25,7 +29,8 @@ def document(plan: graph.Plan, snapshots: Mapping[int, Snapshot], now: int) -> d
     history = [dict(entry) for entry in base.get("history") or []]
     missing = len(diff_ids(dict(base))) - sum(not entry.get("empty_layer") for entry in history)
     # an image without a history of its own, such as an imported one: every layer needs an entry
-    history += [history_entry(timestamp(now), "", comment="") for _ in range(missing)]
+    began = times[0] if times else now
+    history += [history_entry(timestamp(began), "", comment="") for _ in range(missing)]
     history += [
         history_entry(timestamp(when), step.created_by, comment=COMMENT, empty_layer=step.vertex is None)
         for step, when in zip(plan.history, times, strict=True)

@@ -6,13 +6,16 @@ import email.utils
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from urllib.parse import urlsplit, urlunsplit
 
 from boxship.build.graph import UrlSource
 from boxship.build.ops.copy import Loose
 from boxship.errors import BuildFailed
 from boxship.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CHUNK = 1 << 18
 _TIMEOUT = 60

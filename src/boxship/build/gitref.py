@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from boxship.build.dockerfile.text import clean, parse_bool, quote
+from boxship.build.record import record, replace
 from boxship.errors import InvalidArgument
 
 _PROTOCOL = re.compile(r"([a-zA-Z0-9]+)://")
@@ -16,7 +16,7 @@ _FLAGS = frozenset(("submodules", "keep-git-dir", "fetch-by-commit"))
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GitRef:
     """`ref` is a branch, tag or commit, "" for the default branch. None of a flag means that it was not given."""
 

@@ -6,10 +6,12 @@ stands in its operation: the solver needs no Dockerfile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from boxship.build.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 EMPTY = -1
 """As the vertex of a TreeSource: a stage without a single layer."""

@@ -8,15 +8,19 @@ times. The parts are kept beside the key: they say later why a step missed.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from hashlib import sha256
-from typing import Any
 
 from boxship.build import graph
 from boxship.build.record import record
-from boxship.build.tree import Node, Tree, xattrs
+from boxship.fastjson import dumps
+from boxship.oci.sha256 import sha256
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from boxship.build.tree import Node, Tree
 
 VERSION = 1
 """Counts up when the same inputs begin to give another result."""
@@ -29,8 +33,12 @@ class Key:
 
 
 def make(parts: dict[str, Any]) -> Key:
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return Key(sha256(text.encode()).hexdigest(), parts)
+    return Key(sha256(text_of(parts).encode()).hexdigest(), parts)
+
+
+def text_of(parts: dict[str, Any]) -> str:
+    """Compact JSON, ASCII only, sorted by name: what is hashed and what is kept."""
+    return dumps({name: dict(sorted(part.items())) if type(part) is dict else part for name, part in sorted(parts.items())})
 
 
 def of(op: graph.Op, parent: str, inputs: dict[str, str]) -> Key:
@@ -91,6 +99,8 @@ def _line(tree: Tree, path: str, node: Node, owners: bool, links: dict[tuple[int
     elif stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
         fields.append(str(info.st_rdev))
     if owners:
+        from boxship.build.tree import xattrs
+
         fields.append(f"{info.st_uid}:{info.st_gid}")
         fields.extend(f"{name}={value.hex()}" for name, value in xattrs(node).items())
     return "\0".join(fields).encode(errors="surrogateescape") + b"\0\0"

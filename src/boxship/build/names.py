@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from boxship.build.dockerfile import commands, words
 from boxship.errors import BoxshipError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def shown(command: commands.Command, env: Mapping[str, str], escape: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from boxship.build.upper import Owner
 from boxship.errors import BuildFailed
 
-Read = Callable[[str], bytes | None]
-"""A file of the image by its path; None when it is not there."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Read = Callable[[str], bytes | None]
+    """A file of the image by its path; None when it is not there."""
 
 _MAX_ID = (1 << 31) - 1
 

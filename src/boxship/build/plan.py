@@ -6,14 +6,9 @@ is not supported is refused before an image is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
-
 from boxship.build import graph, refuse
 from boxship.build import stage as steps
 from boxship.build.dockerfile import commands, stages, words
-from boxship.build.dockerfile.ast import Dockerfile
 from boxship.build.dockerfile.decode import decode_trigger
 from boxship.build.dockerfile.environment import proxy_env
 from boxship.build.dockerfile.stages import SCRATCH, Link
@@ -21,7 +16,17 @@ from boxship.build.record import record
 from boxship.errors import BoxshipError, DockerfileError
 from boxship.oci.platform import Platform, host
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from boxship.build.dockerfile.ast import Dockerfile
+
 _FILE_STEPS = (commands.Run, commands.Copy, commands.Add, commands.Workdir)
+
+
+_NONE: Mapping[str, str] = {}
 
 
 @record
@@ -29,8 +34,8 @@ class Options:
     """What the command line says about the plan."""
 
     target: str = ""
-    build_args: Mapping[str, str] = MappingProxyType({})
-    labels: Mapping[str, str] = MappingProxyType({})
+    build_args: Mapping[str, str] = _NONE
+    labels: Mapping[str, str] = _NONE
     no_cache: bool = False
     platform: Platform = host()
 

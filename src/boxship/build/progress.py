@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable
+from _thread import allocate_lock
 
 from boxship.build.record import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Sink = Callable[["Event"], None]
 
 
 @record
@@ -24,9 +29,6 @@ class Event:
     stream: int = 1
     total: int = 0
     """With start: how many steps this build is known to have."""
-
-
-Sink = Callable[[Event], None]
 
 
 class Step:
@@ -77,7 +79,7 @@ class Progress:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._count = 0
         self.total = 0
 

@@ -58,6 +58,14 @@ def _repr(self: Any) -> str:
     return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._fields)})"
 
 
+def replace(value: T, **changes: Any) -> T:
+    """A copy with some fields changed."""
+    cls: Any = type(value)
+    old = value.__dict__
+    made: T = cls(*[changes.pop(name) if name in changes else old[name] for name in cls._fields], **changes)
+    return made
+
+
 @dataclass_transform(frozen_default=True)
 def record(cls: type[T]) -> type[T]:
     """Class decorator. Fields are the annotated names, those of a parent record first; defaults must not be mutable."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import posixpath
-import re
 
-from boxship.build import gitref, graph
-from boxship.build.dockerfile.stages import is_url
+from boxship.build import graph
+from boxship.build.gitforms import is_url, may_be_git
 from boxship.errors import DockerfileError, InvalidArgument
 
-_SYMBOLIC = re.compile(r"[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ugo]))+)*")
+_SYMBOLIC = r"[ugoa]*([-+=]([rwxXst]*|[ugo]))+(,[ugoa]*([-+=]([rwxXst]*|[ugo]))+)*"
+
+
+_OCTAL = frozenset("01234567")
+# the first fifteen; the signal module and re cost 8 ms
+_USUAL_SIGNALS = frozenset(
+    ("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM")
+)
 
 
 def clean(path: str) -> str:
@@ -29,6 +35,10 @@ def destination(current: str, dest: str) -> str:
 
 def is_git_source(text: str) -> bool:
     """ADD takes it for a git repository; a path that merely looks like one (github.com/owner/name) is a path here."""
+    if not may_be_git(text):
+        return False
+    from boxship.build import gitref
+
     try:
         found = gitref.parse(text)
     except InvalidArgument:
@@ -56,9 +66,11 @@ def chmod(text: str) -> int | None:
     """The bits of --chmod; None when it is not given. Raises DockerfileError."""
     if not text:
         return None
-    if re.fullmatch(r"[0-7]+", text) and int(text, 8) <= 0o7777:
+    if _OCTAL.issuperset(text) and int(text, 8) <= 0o7777:
         return int(text, 8)
-    if _SYMBOLIC.fullmatch(text):
+    import re
+
+    if re.fullmatch(_SYMBOLIC, text):
         raise DockerfileError(f"a symbolic --chmod is not supported yet: {text}", hint="write the mode in octal, such as 0755")
     raise DockerfileError(
         f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777", hint="write it like 0755"
@@ -67,6 +79,9 @@ def chmod(text: str) -> int | None:
 
 def signal(text: str) -> str:
     """STOPSIGNAL's argument, checked. Raises DockerfileError."""
+    if text.upper().removeprefix("SIG") in _USUAL_SIGNALS:
+        return text
+    import re
     from signal import SIGRTMAX, SIGRTMIN, Signals
 
     if text.isdecimal():

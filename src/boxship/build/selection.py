@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from boxship.build import graph, wildcards
+from boxship.build import wildcards
 from boxship.build.record import record
-from boxship.build.tree import Node, Tree
 from boxship.errors import BuildFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from boxship.build import graph
+    from boxship.build.tree import Node, Tree
 
 
 @record

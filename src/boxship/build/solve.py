@@ -12,30 +12,29 @@ the files, which hits when the stage was built anew and the files came out the s
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 import time
-from collections.abc import Callable
-from hashlib import sha256
-from typing import Any
+from _thread import allocate_lock, get_ident
 
 from boxship.build import graph, keys
-from boxship.build.ops import copy, meta, run
-from boxship.build.ops.copy import Loose
-from boxship.build.progress import Progress, Step
 from boxship.build.record import record
-from boxship.build.selection import select
-from boxship.build.tree import LayerTree, Tree
-from boxship.build.upper import Upper
-from boxship.build.workplace import Workplace, in_words, key_lock
-from boxship.config import Paths
+from boxship.build.workplace import in_words, key_lock
 from boxship.errors import BoxshipError, BuildFailed
-from boxship.images import store as images
-from boxship.snapshots import overlay
 from boxship.state import buildcache
 from boxship.state import db as database
 from boxship.state import layers as rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from boxship.build.ops import copy, run
+    from boxship.build.ops.copy import Loose
+    from boxship.build.progress import Progress, Step
+    from boxship.build.tree import Tree
+    from boxship.build.workplace import Workplace
+    from boxship.config import Paths
 
 _WORKERS = 4
 
@@ -77,6 +76,8 @@ class World:
     fetch: Callable[[graph.UrlSource, str, Callable[[], None]], Loose]
     """(source, path to write to, raises when cancelled)"""
     now: Callable[[], int] = time.time_ns
+    db: database.Db | None = None
+    """The connection of the thread that solves; None: one is opened."""
 
 
 @record
@@ -103,10 +104,11 @@ class Solver:
         self.progress = progress
         self.hits: list[str] = []
         self._snapshots: dict[int, Snapshot] = {}
-        self._cancel = threading.Event()
-        self._context_lock = threading.Lock()
+        self._cancelled = False
+        self._context_lock = allocate_lock()
         self._context: Tree | None = None
-        self._local = threading.local()
+        # by thread: a connection stays in its own
+        self._connections: dict[int, database.Db] = {get_ident(): world.db} if world.db is not None else {}
 
     # --- order
 
@@ -121,7 +123,7 @@ class Solver:
             else:
                 self._side_by_side()
         except BaseException:
-            self._cancel.set()
+            self._cancelled = True
             raise
         return self._snapshots
 
@@ -142,7 +144,7 @@ class Solver:
                         break
                     self._collect(running, waiting, failed)
             except BaseException:
-                self._cancel.set()
+                self._cancelled = True
                 raise
         if failed:
             raise min(failed, key=lambda pair: (isinstance(pair[1], Cancelled), pair[0]))[1]
@@ -159,7 +161,7 @@ class Solver:
             error = future.exception()
             if error is not None:
                 failed.append((index, error))
-                self._cancel.set()
+                self._cancelled = True
                 continue
             self._snapshots[index] = future.result()
             for needs in waiting.values():
@@ -169,21 +171,21 @@ class Solver:
         try:
             return self._vertex(vertex)
         finally:
-            connection = self._local.__dict__.pop("db", None)
+            connection = self._connections.pop(get_ident(), None)
             if connection is not None:
                 connection.close()
 
     def check(self) -> None:
         """Raises Cancelled when the build is over."""
-        if self._cancel.is_set():
+        if self._cancelled:
             raise Cancelled
 
     def _db(self) -> database.Db:
         """A connection of this thread's own."""
-        if not hasattr(self._local, "db"):
-            self._local.db = database.connect(self.world.paths)
-        connection: database.Db = self._local.db
-        return connection
+        found = self._connections.get(get_ident())
+        if found is None:
+            found = self._connections[get_ident()] = database.connect(self.world.paths)
+        return found
 
     # --- one vertex
 
@@ -242,15 +244,16 @@ class Solver:
     def _lookup(self, key: keys.Key, parent: Snapshot, alias: keys.Key | None = None) -> Snapshot | None:
         """A hit needs the layer's directory too. `alias`: another key that shall find it the next time."""
         db = self._db()
-        row = buildcache.get(db, key.digest)
-        layer = rows.get(db, row.chain_id) if row is not None else None
-        if row is None or layer is None or not os.path.isdir(f"{self.world.paths.layers}/{layer.dir}"):
+        hit = buildcache.find(db, key.digest)
+        if hit is None or not os.path.isdir(f"{self.world.paths.layers}/{hit[1].dir}"):
             return None
+        row, layer = hit
         if alias is not None and alias.digest != key.digest:
             with database.transaction(db):
+                text = keys.text_of(alias.parts)
                 buildcache.put(
                     db,
-                    buildcache.Step(alias.digest, row.chain_id, _text(alias), row.name, row.created, self.world.now(), row.took),
+                    buildcache.Step(alias.digest, row.chain_id, text, row.name, row.created, self.world.now(), row.took),
                 )
         self.hits.append(key.digest)
         return Snapshot(parent.base, (*parent.layers, layer), row.created)
@@ -278,6 +281,8 @@ class Solver:
     def _tree_source(
         self, source: graph.TreeSource, name: str, inputs: _Inputs, later: dict[str, Callable[[], str]], step: Step
     ) -> None:
+        from boxship.build.selection import select
+
         tree = self._tree(source)
         chosen = select(source, tree)
         inputs.items.append(list(chosen))
@@ -297,6 +302,8 @@ class Solver:
                 if self._context is None:
                     self._context = self.world.context()
             return self._context
+        from boxship.build.tree import LayerTree
+
         if source.vertex == graph.EMPTY:
             return LayerTree([])
         return LayerTree([f"{self.world.paths.layers}/{name}" for name in self._snapshots[source.vertex].lowers])
@@ -305,6 +312,8 @@ class Solver:
         if isinstance(source, graph.UrlSource):
             step.status(f"downloading {source.url}")
             return self.world.fetch(source, path, self.check)
+        from boxship.build.ops.copy import Loose
+
         with open(path, "xb") as file:
             file.write(source.data.encode("utf-8", "surrogateescape"))
         return Loose(source.name.rpartition("/")[2], path, 0o644, self.world.now())
@@ -312,6 +321,8 @@ class Solver:
     # --- doing
 
     def _do(self, vertex: graph.Vertex, parent: Snapshot, inputs: _Inputs, found: list[keys.Key], step: Step) -> Snapshot:
+        from boxship.snapshots import overlay
+
         began = time.monotonic_ns()
         directory = f"{self.world.place.path}/{vertex.index}"
         if len(parent.layers) >= overlay.MAX_LOWERS:
@@ -327,13 +338,18 @@ class Solver:
     def _act(self, op: graph.Op, parent: Snapshot, directory: str, inputs: _Inputs, step: Step) -> None:
         upper = f"{directory}/upper"
         if isinstance(op, graph.RunProcess):
+            from boxship.build.ops import run
+
             place = run.Place(parent.lowers, upper, f"{directory}/work")
             try:
-                run.run(op, place, self.world.runner, step.log, self._cancel.is_set)
+                run.run(op, place, self.world.runner, step.log, lambda: self._cancelled)
             except BuildFailed:
                 self.check()  # killed because the build is over: that is no failure of its own
                 raise
             return
+        from boxship.build.ops import copy, meta
+        from boxship.build.upper import Upper
+
         lowers = [f"{self.world.paths.layers}/{name}" for name in parent.lowers]
         written = Upper(upper, lowers)
         if isinstance(op, graph.MakeDirectory):
@@ -342,31 +358,31 @@ class Solver:
             copy.copy_files(op, written, inputs.items, self.check)
 
     def _commit(self, vertex: graph.Vertex, parent: Snapshot, upper: str, found: list[keys.Key], took: int) -> Snapshot:
+        from boxship.images import store as images
+
         db = self._db()
         below = parent.layers[-1].chain_id if parent.layers else None
         layer = images.add_built_layer(_Opened(self.world.paths, db), upper, below)
         created = self.world.now()
         with database.transaction(db):
             for key in found:
-                buildcache.put(db, buildcache.Step(key.digest, layer.chain_id, _text(key), vertex.name, created, created, took))
+                text = keys.text_of(key.parts)
+                buildcache.put(db, buildcache.Step(key.digest, layer.chain_id, text, vertex.name, created, created, took))
         return Snapshot(parent.base, (*parent.layers, layer), created)
 
     def close(self) -> None:
         """Remember what was hit, and let go of the database."""
-        connection = self._local.__dict__.pop("db", None)
-        if connection is None:
-            return
         if self.hits:
-            with database.transaction(connection):
-                buildcache.touch(connection, self.hits, self.world.now())
-        connection.close()
-
-
-def _text(key: keys.Key) -> str:
-    return json.dumps(key.parts, sort_keys=True, separators=(",", ":"))
+            with database.transaction(self._db()) as db:
+                buildcache.touch(db, self.hits, self.world.now())
+        connection = self._connections.pop(get_ident(), None)
+        if connection is not None and connection is not self.world.db:
+            connection.close()
 
 
 def _digest(loose: Loose) -> str:
+    from boxship.oci.sha256 import sha256
+
     state = sha256(f"{loose.name}\0{loose.mode:o}\0".encode(errors="surrogateescape"))
     with open(loose.path, "rb") as file:
         while chunk := file.read(1 << 20):

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
-from typing import BinaryIO
 
-from boxship.build import ignore
 from boxship.build.context import Context, Stamps
-from boxship.build.dockerfile.stages import is_url
-from boxship.build.gitref import is_git
+from boxship.build.gitforms import is_git, is_url
 from boxship.build.record import record
 from boxship.errors import BoxshipError, BuildFailed, InvalidArgument, Unsupported
-from boxship.layers import apply, tar
-from boxship.layers.compression import inflate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
 
 DEFAULT = "Dockerfile"
 _LIMIT = 16 << 20
@@ -89,6 +88,9 @@ def _stream(stream: BinaryIO, dockerfile: str, workplace: str) -> Source:
     with open(spool, "xb") as file:
         while chunk := stream.read(1 << 20):
             file.write(chunk)
+    from boxship.layers.apply import apply
+    from boxship.layers.compression import inflate
+
     if not _is_tar(spool):
         with open(spool, "rb") as file:
             text = file.read(_LIMIT + 1)
@@ -96,7 +98,7 @@ def _stream(stream: BinaryIO, dockerfile: str, workplace: str) -> Source:
             raise BuildFailed("the context is neither a tar nor a Dockerfile", hint="pipe a tar, or the text of a Dockerfile")
         return Source(directory, DEFAULT, text, [], False)
     with open(spool, "rb") as file:
-        apply.apply(inflate(file), directory, (), whiteouts=False)
+        apply(inflate(file), directory, (), whiteouts=False)
     os.unlink(spool)
     inner = os.path.normpath("/" + (dockerfile or DEFAULT)).lstrip("/")
     data = _read(directory, inner)
@@ -110,6 +112,9 @@ def _stream(stream: BinaryIO, dockerfile: str, workplace: str) -> Source:
 
 
 def _is_tar(path: str) -> bool:
+    from boxship.layers import tar
+    from boxship.layers.compression import inflate
+
     with open(path, "rb") as file:
         try:
             return tar.Reader(inflate(file)).next() is not None
@@ -118,9 +123,13 @@ def _is_tar(path: str) -> bool:
 
 
 def _patterns(directory: str, folder: str, name: str) -> list[str]:
-    own, common = ignore.file_names(name)
+    own, common = f"{name}.dockerignore", ".dockerignore"
     text = (_read(folder, own) if name else None) or _read(directory, common)
-    return ignore.read(text.decode("utf-8", "replace")) if text else []
+    if not text:
+        return []
+    from boxship.build import ignore
+
+    return ignore.read(text.decode("utf-8", "replace"))
 
 
 def _read(folder: str, name: str) -> bytes | None:

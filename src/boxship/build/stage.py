@@ -6,15 +6,16 @@ system add a vertex through `add`. Pure.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from boxship.build import graph, names, rules
 from boxship.build.dockerfile import commands, values, words
 from boxship.build.dockerfile.heredoc import parse_heredoc
 from boxship.build.record import record
 from boxship.errors import DockerfileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHELL = ["/bin/sh", "-c"]
@@ -41,7 +42,7 @@ class StageState:
 
     def child(self, name: str) -> StageState:
         """The state in which a stage FROM this one begins: ARG values stay visible, as they do in Docker."""
-        made = StageState(name, dict(self.env), copy.deepcopy(self.config), self.vertex)
+        made = StageState(name, dict(self.env), _copied(self.config), self.vertex)
         made.base, made.author = self.base, self.author
         made.history, made.args = list(self.history), list(self.args)
         return made
@@ -78,7 +79,7 @@ def scratch(name: str) -> StageState:
 
 
 def from_image(name: str, image: graph.BaseImage) -> StageState:
-    config = copy.deepcopy(dict(image.config.get("config") or {}))
+    config = _copied(dict(image.config.get("config") or {}))
     env = list(config.get("Env") or [])
     if not any(entry.partition("=")[0] == "PATH" for entry in env):
         env.append(DEFAULT_PATH)
@@ -86,6 +87,13 @@ def from_image(name: str, image: graph.BaseImage) -> StageState:
     state = StageState(name, _environment(env), config)
     state.base, state.author = image, str(image.config.get("author") or "")
     return state
+
+
+def _copied(value: Any) -> Any:
+    """A document of its own."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def _environment(entries: list[str]) -> dict[str, str]:

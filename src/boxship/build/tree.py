@@ -8,38 +8,36 @@ from __future__ import annotations
 
 import os
 import stat
-from hashlib import sha256
-from typing import Protocol
 
-from boxship.layers.view import View
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Node(Protocol):
+        @property
+        def path(self) -> str: ...
+        @property
+        def real(self) -> str: ...
+        @property
+        def info(self) -> os.stat_result: ...
+
+    class Tree(Protocol):
+        keeps_owner: bool
+        """COPY without --chown: true leaves owners and extended attributes as they are, false makes all 0:0."""
+
+        def find(self, path: str, follow_last: bool = True) -> Node | None:
+            """What stands there; None when there is nothing. Raises OSError: ELOOP, ENOTDIR."""
+
+        def children(self, node: Node) -> list[Node]:
+            """Sorted by name."""
+
+        def open(self, node: Node) -> int:
+            """A regular file to read from; a link that took its place meanwhile is not followed."""
+
+        def digest(self, node: Node) -> str:
+            """sha256 of a regular file's content, hexadecimal."""
 
 _CHUNK = 1 << 18
-
-
-class Node(Protocol):
-    @property
-    def path(self) -> str: ...
-    @property
-    def real(self) -> str: ...
-    @property
-    def info(self) -> os.stat_result: ...
-
-
-class Tree(Protocol):
-    keeps_owner: bool
-    """COPY without --chown: true leaves owners and extended attributes as they are, false makes all 0:0."""
-
-    def find(self, path: str, follow_last: bool = True) -> Node | None:
-        """What stands there; None when there is nothing. Raises OSError: ELOOP, ENOTDIR."""
-
-    def children(self, node: Node) -> list[Node]:
-        """Sorted by name."""
-
-    def open(self, node: Node) -> int:
-        """A regular file to read from; a link that took its place meanwhile is not followed."""
-
-    def digest(self, node: Node) -> str:
-        """sha256 of a regular file's content, hexadecimal."""
 
 
 class LayerTree:
@@ -48,6 +46,8 @@ class LayerTree:
     keeps_owner = True
 
     def __init__(self, lowers: list[str]) -> None:
+        from boxship.layers.view import View
+
         self._view = View(lowers)
         self._empty = not lowers
 
@@ -70,6 +70,9 @@ class LayerTree:
 
 
 def digest_of(fd: int) -> str:
+    # OpenSSL here, not the C module for small texts: it is five times as quick, which pays for loading it
+    from hashlib import sha256
+
     state = sha256()
     while chunk := os.read(fd, _CHUNK):
         state.update(chunk)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from boxship.build.tree import is_dir
 
-from boxship.build.tree import Node, Tree, is_dir
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
+
+    from boxship.build.tree import Node, Tree
 
 
 def has_wildcard(text: str) -> bool:
@@ -46,6 +50,8 @@ def _descend(tree: Tree, node: Node, parts: list[re.Pattern[str]]) -> Iterator[N
 
 def _compile(part: str) -> re.Pattern[str] | None:
     """One component as a regular expression; None for a malformed one, which matches nothing."""
+    import re
+
     out = []
     position = 0
     while position < len(part):
@@ -73,6 +79,8 @@ def _compile(part: str) -> re.Pattern[str] | None:
 
 def _class(part: str, position: int) -> tuple[str, int] | None:
     """A `[...]` from behind its bracket: (regular expression, position behind it). `]` may stand first, `^` negates."""
+    from re import escape
+
     negated = part[position : position + 1] == "^"
     position += negated
     ranges: list[str] = []
@@ -90,7 +98,7 @@ def _class(part: str, position: int) -> tuple[str, int] | None:
                 return None
             last, position = high
         # a reversed range matches nothing, and re.compile would refuse it
-        ranges.append(f"{re.escape(first)}-{re.escape(last)}" if first <= last else "\\0")
+        ranges.append(f"{escape(first)}-{escape(last)}" if first <= last else "\\0")
 
 
 def _char(part: str, position: int) -> tuple[str, int] | None:

@@ -7,17 +7,19 @@ what was locked: between opening and locking it may have been swept.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 
-from boxship.config import Paths
 from boxship.errors import BoxshipError, Unavailable
-from boxship.layers.remove import remove_tree
 from boxship.snapshots.overlay import short_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from boxship.config import Paths
 
 _PREFIX = "build-"
 _KEY = "buildkey-"
@@ -49,8 +51,10 @@ class Workplace:
                 return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            remove_tree(self.path)
+        try:
+            os.rmdir(self.path)
+        except OSError:
+            _remove(self.path)
         os.close(self._fd)
 
 
@@ -63,10 +67,11 @@ def spread(path: str) -> None:
     """
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):
-            flags = int.from_bytes(fcntl.ioctl(fd, _GETFLAGS, bytes(8))[:4], sys.byteorder)
-            if not flags & _TOPDIR:
-                fcntl.ioctl(fd, _SETFLAGS, (flags | _TOPDIR).to_bytes(8, sys.byteorder))
+        flags = int.from_bytes(fcntl.ioctl(fd, _GETFLAGS, bytes(8))[:4], sys.byteorder)
+        if not flags & _TOPDIR:
+            fcntl.ioctl(fd, _SETFLAGS, (flags | _TOPDIR).to_bytes(8, sys.byteorder))
+    except OSError:
+        pass
     finally:
         os.close(fd)
 
@@ -100,31 +105,52 @@ def sweep(paths: Paths) -> int:
         if fd is None:
             continue
         try:
-            with contextlib.suppress(OSError):
-                remove_tree(path) if directory else os.unlink(path)
-            count += directory
+            if directory:
+                _remove(path)
+            else:
+                os.unlink(path)
+        except OSError:
+            pass
         finally:
             os.close(fd)
+        count += directory
     return count
 
 
-@contextlib.contextmanager
-def key_lock(paths: Paths, key: str, check: Callable[[], None]) -> Iterator[None]:
-    """One build at a time works on a key, whatever process it is in. `check` is called while waiting and may raise."""
-    path = f"{paths.tmp}/{_KEY}{key[:32]}"
-    while True:
-        fd = _locked(path, os.O_RDWR | os.O_CREAT)
-        if fd is not None:
-            break
-        check()
-        time.sleep(_PAUSE)
+def _remove(path: str) -> None:
+    """As far as it can be done: what is left is for the next sweep."""
+    from boxship.layers.remove import remove_tree
+
     try:
-        yield
-    finally:
+        remove_tree(path)
+    except OSError:
+        pass
+
+
+class key_lock:
+    """`with key_lock(...):` one build at a time works on a key, whatever process it is in.
+
+    `check` is called while waiting and may raise.
+    """
+
+    def __init__(self, paths: Paths, key: str, check: Callable[[], None]) -> None:
+        self._path = f"{paths.tmp}/{_KEY}{key[:32]}"
+        self._check = check
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        while (fd := _locked(self._path, os.O_RDWR | os.O_CREAT)) is None:
+            self._check()
+            time.sleep(_PAUSE)
+        self._fd = fd
+
+    def __exit__(self, *_: object) -> None:
         # removed while it is still locked: whoever opened it meanwhile sees that the name is gone and asks again
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        os.close(fd)
+        try:
+            os.unlink(self._path)
+        except FileNotFoundError:
+            pass
+        os.close(self._fd)
 
 
 def in_words(error: OSError, what: str) -> BoxshipError:

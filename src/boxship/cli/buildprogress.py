@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-from typing import Protocol
+from _thread import allocate_lock
 
-from boxship.build.progress import Event
 from boxship.errors import BoxshipError, BuildFailed, DockerfileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from boxship.build.progress import Event
+
+    class Display(Protocol):
+        def event(self, event: Event) -> None: ...
+
+        def __enter__(self) -> Display: ...
+
+        def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None: ...
+
 
 _KEPT = 20
 """Last lines of a failed step that are shown again at the end."""
 _SHOWN = 6
 """Last lines of a running step on a terminal."""
 _TICK = 0.1
-
-
-class Display(Protocol):
-    def event(self, event: Event) -> None: ...
-
-    def __enter__(self) -> Display: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None: ...
 
 
 def choose(mode: str) -> Display:
@@ -109,7 +113,7 @@ class _Base:
         self.total = 0
         self.excerpt = ""
         self.warnings: list[str] = []
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def event(self, event: Event) -> None:
         with self._lock:
@@ -213,6 +217,8 @@ class Tty(_Base):
     """The tree of steps, drawn again ten times a second while something runs."""
 
     def __init__(self) -> None:
+        import threading
+
         super().__init__()
         self._began = time.monotonic()
         self._drawn = 0

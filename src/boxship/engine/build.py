@@ -9,44 +9,61 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from boxship.build import excerpt, export, graph, plan
-from boxship.build.context import Context, Stamps
-from boxship.build.dockerfile.ast import Dockerfile
 from boxship.build.dockerfile.parser import parse
 from boxship.build.dockerfile.stages import plan_stages
-from boxship.build.ops.copy import Loose
-from boxship.build.progress import Event, Progress, Sink
+from boxship.build.progress import Event, Progress
 from boxship.build.solve import Solver, World
-from boxship.build.source import Source, open_source
-from boxship.build.tree import Tree
+from boxship.build.source import open_source
 from boxship.build.workplace import Workplace
 from boxship.engine import buildimages
-from boxship.engine.buildrun import runner
-from boxship.engine.store import Store
+from boxship.engine.buildrun import Runner
 from boxship.errors import BoxshipError, BuildFailed, DockerfileError, InvalidArgument
 from boxship.images import store as images
 from boxship.oci import reference as references
 from boxship.state import buildcache
 from boxship.state.db import now, transaction
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
 
-@dataclass
+    from boxship.build.context import Context
+    from boxship.build.dockerfile.ast import Dockerfile
+    from boxship.build.ops.copy import Loose
+    from boxship.build.progress import Sink
+    from boxship.build.source import Source
+    from boxship.build.tree import Tree
+    from boxship.engine.store import Store
+    from boxship.state.buildcache import Stamp
+
+
 class BuildOptions:
     """What the command line says. `dockerfile` "" is the context's own; "-" for either stands for `stdin`."""
 
-    context: str
-    dockerfile: str = ""
-    tags: list[str] = field(default_factory=list)
-    build_args: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    target: str = ""
-    no_cache: bool = False
-    pull: bool = False
-    stdin: BinaryIO | None = None
+    def __init__(
+        self,
+        context: str,
+        dockerfile: str = "",
+        tags: list[str] | None = None,
+        build_args: dict[str, str] | None = None,
+        labels: dict[str, str] | None = None,
+        target: str = "",
+        no_cache: bool = False,
+        pull: bool = False,
+        stdin: BinaryIO | None = None,
+    ) -> None:
+        self.context = context
+        self.dockerfile = dockerfile
+        self.tags = tags or []
+        self.build_args = build_args or {}
+        self.labels = labels or {}
+        self.target = target
+        self.no_cache = no_cache
+        self.pull = pull
+        self.stdin = stdin
 
 
 def build(store: Store, options: BuildOptions, sink: Sink) -> str:
@@ -56,7 +73,7 @@ def build(store: Store, options: BuildOptions, sink: Sink) -> str:
     """
     names = [_tag(text) for text in options.tags]
     progress = Progress(sink)
-    with images.content(store).hold(), Workplace(store.paths) as place:
+    with images.hold(store), Workplace(store.paths) as place:
         source = _load(options, place, progress)
         try:
             dockerfile = _read(source.text)
@@ -124,10 +141,12 @@ def _plan(store: Store, dockerfile: Dockerfile, options: BuildOptions, progress:
 
 def _solve(store: Store, made: graph.Plan, source: Source, names: list[str], place: Workplace, progress: Progress) -> str:
     context = _Context(store, source, progress)
+    if any(_reads_context(vertex.op) for vertex in made.vertices):
+        context.load()
     # what was begun before the plan was known, one for every vertex, one for the image
     progress.total = progress.count + len(made.vertices) + 1
-    with runner(store) as run:
-        solver = Solver(made, World(store.paths, place, run, context.open, _fetch), progress)
+    with Runner(store) as run:
+        solver = Solver(made, World(store.paths, place, run, context.open, _fetch, db=store.db), progress)
         try:
             snapshots = solver.solve()
         finally:
@@ -142,6 +161,12 @@ def _solve(store: Store, made: graph.Plan, source: Source, names: list[str], pla
     for warning in made.warnings:
         progress.emit("warning", 0, warning)
     return image_id
+
+
+def _reads_context(op: graph.Op) -> bool:
+    if not isinstance(op, graph.CopyFiles):
+        return False
+    return any(isinstance(source, graph.TreeSource) and source.vertex is None for source in op.sources)
 
 
 def _fetch(source: graph.UrlSource, path: str, check: Callable[[], None]) -> Loose:
@@ -160,10 +185,16 @@ class _Context:
         self._source = source
         self._progress = progress
         self._context: Context | None = None
-        # read here: steps run in threads, and a connection stays in its own
-        self._known = buildcache.stamps(store.db, source.directory) if source.local else {}
+        self._known: dict[str, tuple[Stamp, int, bytes]] = {}
+
+    def load(self) -> None:
+        """Read the stamps. Steps may run in threads, and a connection stays in its own: so before they begin."""
+        if self._source.local:
+            self._known = buildcache.stamps(self._db, self._source.directory)
 
     def open(self) -> Tree:
+        from boxship.build.context import Context, Stamps
+
         with self._progress.start("[internal] load build context") as step:
             self._context = Context(self._source.directory, self._source.patterns, Stamps(dict(self._known), time.time_ns))
             step.status("transferring context: done")

@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-from boxship.build.ops.run import Output, Request, Runner
-from boxship.engine.store import Store
-from boxship.engine.task import Tasks, TaskSpec
-from boxship.errors import ExecFailed
+    from boxship.build.ops.run import Output, Request
+    from boxship.engine.store import Store
+    from boxship.engine.task import Tasks, TaskSpec
 
 
-@contextmanager
-def runner(store: Store) -> Iterator[Runner]:
-    """What does the RUN steps of one build. They share sandboxes, which are given back at the end."""
-    tasks = Tasks(store)
+class Runner:
+    """What does the RUN steps of one build. They share sandboxes, which are given back at the end.
 
-    def run(request: Request, output: Output, stop: Callable[[], bool]) -> int:
+    Nothing is imported or opened before the first step runs: most builds find all of them in the cache.
+    """
+
+    def __init__(self, store: Store) -> None:
+        from _thread import allocate_lock
+
+        self._store = store
+        self._lock = allocate_lock()
+        self._tasks: Tasks | None = None
+
+    def __call__(self, request: Request, output: Output, stop: Callable[[], bool]) -> int:
+        from boxship.errors import ExecFailed
+
         try:
-            return tasks.run(_spec(request), output, stop)
+            return self._opened().run(_spec(request), output, stop)
         except ExecFailed as error:
             output(2, f"{error.message}\n".encode())
             return error.exit_code
 
-    try:
-        yield run
-    finally:
-        tasks.close()
+    def _opened(self) -> Tasks:
+        from boxship.engine.task import Tasks
+
+        with self._lock:
+            if self._tasks is None:
+                self._tasks = Tasks(self._store)
+            return self._tasks
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._tasks is not None:
+            self._tasks.close()
 
 
 def _spec(request: Request) -> TaskSpec:
+    from boxship.engine.task import TaskSpec
+
     spec = TaskSpec(
         list(request.lowers),
         request.upper,

@@ -8,20 +8,14 @@ A kill before the transaction leaves blobs and directories that no row names: sw
 """
 
 import fcntl
-import json
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import time
 
-from boxship.content.store import ContentStore
 from boxship.errors import InvalidArgument
-from boxship.layers.diff import digest_of
 from boxship.layers.remove import remove_tree
 from boxship.oci import config as configs
-from boxship.oci.descriptor import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Descriptor
-from boxship.oci.manifest import build_manifest
+from boxship.oci.document import dump
+from boxship.oci.sha256 import digest
 from boxship.snapshots import overlay
 from boxship.state import buildcache
 from boxship.state import images as image_rows
@@ -29,63 +23,122 @@ from boxship.state import layers as layer_rows
 from boxship.state.db import now, transaction
 from boxship.state.layers import Layer, LayerBlob
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Protocol
+
     from boxship.config import Paths
+    from boxship.content.store import ContentStore
     from boxship.state.db import Db
 
-Progress = Callable[[dict[str, Any]], None]
+    Progress = Callable[[dict[str, Any]], None]
+
+    class Store(Protocol):
+        """What this package needs of the opened store."""
+
+        @property
+        def paths(self) -> Paths: ...
+
+        @property
+        def db(self) -> Db: ...
+
+else:
+    # named in annotations that other modules evaluate
+    Store = Progress = object
 
 
-class Store(Protocol):
-    """What this package needs of the opened store."""
-
-    @property
-    def paths(self) -> "Paths": ...
-
-    @property
-    def db(self) -> "Db": ...
-
-
-class NewLayer(NamedTuple):
+class NewLayer:
     """An unpacked layer that waits in `path` (None: it is in the store already) and the blob it came from, if it is to be kept."""
 
-    diff_id: str
-    path: str | None
-    size: int
-    blob: LayerBlob | None
+    __slots__ = ("blob", "diff_id", "path", "size")
+
+    def __init__(self, diff_id: str, path: "str | None", size: int, blob: "LayerBlob | None") -> None:
+        self.diff_id = diff_id
+        self.path = path
+        self.size = size
+        self.blob = blob
 
 
-def content(store: Store) -> ContentStore:
+def content(store: "Store") -> "ContentStore":
+    # here: a build that finds everything in its cache touches no blob
+    from boxship.content.store import ContentStore
+
     return ContentStore(store.paths.content)
+
+
+class hold:
+    """`with hold(store):` no sweep while this lasts, as ContentStore.hold(), without what that module imports."""
+
+    __slots__ = ("_fd", "_path")
+
+    def __init__(self, store: "Store") -> None:
+        self._path = f"{store.paths.content}/lock"
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            self._fd = os.open(self._path, flags, 0o600)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
+            self._fd = os.open(self._path, flags, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
 
 
 def timestamp(nanoseconds: int) -> str:
     """RFC 3339 in UTC with nanoseconds, as Docker writes times."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
 
 
 def created_ns(text: str) -> int:
     """The time of a config's `created`, 0 where there is none or it can't be read."""
+    if not text:
+        return 0
     whole, dot, rest = text.partition(".")
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
     zone = rest[len(digits) :] if dot else ""
+    seconds = _seconds(whole + zone if dot else text)
+    return seconds * 1_000_000_000 + int(digits[:9].ljust(9, "0") if digits else 0) if seconds is not None else 0
+
+
+def _seconds(text: str) -> "int | None":
+    """A time without a fraction, in seconds since 1970; None when it can't be read."""
+    numbers = (text[:4], text[5:7], text[8:10], text[11:13], text[14:16], text[17:19])
+    if text[4:5] + text[7:8] + text[10:11] + text[13:14] + text[16:17] + text[19:] == "--T::Z" and "".join(numbers).isdecimal():
+        year, month, day, hour, minute, second = (int(number) for number in numbers)
+        # years that begin in March: the leap day comes last
+        count, place = (year, month - 3) if month > 2 else (year - 1, month + 9)
+        days = count * 365 + count // 4 - count // 100 + count // 400 + (place * 153 + 2) // 5 + day - 719469
+        found = days * 86400 + hour * 3600 + minute * 60 + second
+        if time.gmtime(found)[:6] == (year, month, day, hour, minute, second):
+            return found
+    # here: other zones and forms are rare, and datetime costs 3 ms
+    from datetime import datetime
+
     try:
-        seconds = datetime.fromisoformat(whole + zone if dot else text).timestamp()
+        return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError, OSError):
-        return 0
-    return int(seconds) * 1_000_000_000 + int(digits[:9].ljust(9, "0") if digits else 0)
+        return None
 
 
 def put_image(
-    store: Store,
+    store: "Store",
     config: bytes,
     manifest: bytes,
     media_type: str,
     layers: list[NewLayer],
     *,
-    references: Iterable[str] = (),
+    references: "Iterable[str]" = (),
     repo_digest: tuple[str, str] | None = None,
 ) -> str:
     """Store an image whose layers are unpacked; returns its ID. `references` are canonical, `repo_digest` (repository, digest).
@@ -120,7 +173,7 @@ def put_image(
     return image_id
 
 
-def _place(store: Store, layers: list[NewLayer]) -> dict[int, str]:
+def _place(store: "Store", layers: list[NewLayer]) -> dict[int, str]:
     """Move unpacked directories below layers/ under new names; position -> name."""
     placed = {}
     for position, layer in enumerate(layers):
@@ -164,16 +217,19 @@ def tree_size(directory: str) -> int:
     return total
 
 
-def add_built_layer(store: Store, directory: str, parent: str | None, clamp: int | None = None) -> Layer:
+def add_built_layer(store: "Store", directory: str, parent: str | None, clamp: int | None = None) -> Layer:
     """Make `directory` (overlay form, e.g. a snapshot's upper/) a layer on top of the chain `parent`; it is moved.
 
     The tar is only hashed: `push` and `save` make it again. The same layer on the same parent is stored once.
     """
-    with content(store).hold():
+    with hold(store):
         return _add_built_layer(store, directory, parent, clamp)
 
 
-def _add_built_layer(store: Store, directory: str, parent: str | None, clamp: int | None) -> Layer:
+def _add_built_layer(store: "Store", directory: str, parent: str | None, clamp: int | None) -> Layer:
+    from boxship.layers.diff import digest_of
+    from boxship.oci.descriptor import OCI_LAYER
+
     diff_id, tar_size = digest_of(directory, clamp)
     chain = configs.chain_ids([parent, diff_id])[1] if parent else diff_id
     name = overlay.short_name()
@@ -189,40 +245,63 @@ def _add_built_layer(store: Store, directory: str, parent: str | None, clamp: in
     return known
 
 
-def put_built(store: Store, document: dict[str, Any], references: Iterable[str] = ()) -> str:
+def put_built(store: "Store", document: "dict[str, Any]", references: "Iterable[str]" = ()) -> str:
     """Store an image whose layers are all here; its `rootfs` names them. Returns its ID.
 
     Its manifest lists the layers as plain tars: compression waits for a push.
     """
-    config = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    config = dump(document)
     diff_ids = configs.diff_ids(document)
-    with content(store).hold():
+    names = list(references)
+    with hold(store):
+        known = _put_again(store, digest(config), names)
+        if known is not None:
+            return known
+        from boxship.oci.descriptor import OCI_MANIFEST
+
         manifest = plain_manifest(store, config, diff_ids)
         layers = [NewLayer(diff_id, None, 0, None) for diff_id in diff_ids]
-        return put_image(store, config, manifest, OCI_MANIFEST, layers, references=references)
+        return put_image(store, config, manifest, OCI_MANIFEST, layers, references=names)
 
 
-def plain_manifest(store: Store, config: bytes, diff_ids: list[str]) -> bytes:
+def _put_again(store: "Store", image_id: str, references: list[str]) -> "str | None":
+    """Name an image that is in the store; None when it is not: its row holds on to its blobs and layers."""
+    with transaction(store.db) as db:
+        row = image_rows.get(db, image_id)
+        if row is None:
+            return None
+        row.stored = now()
+        image_rows.put(db, row, [])
+        for reference in references:
+            image_rows.tag(db, reference, image_id)
+    return image_id
+
+
+def plain_manifest(store: "Store", config: bytes, diff_ids: list[str]) -> bytes:
     """An OCI manifest of the forms of the layers that are at hand: a kept blob, or the tar that diff would make."""
+    from boxship.oci.descriptor import OCI_CONFIG, Descriptor
+    from boxship.oci.manifest import build_manifest
+
     descriptors = []
     for diff_id in diff_ids:
         blob = next(iter(layer_rows.blobs(store.db, diff_id)), None)
         if blob is None:
             raise InvalidArgument(f"layer is not in the store: {diff_id}")
         descriptors.append(Descriptor(blob.media_type, blob.digest, blob.size))
-    from boxship.oci import digest as digests
-
-    return build_manifest(Descriptor(OCI_CONFIG, digests.of(config), len(config)), descriptors)
+    return build_manifest(Descriptor(OCI_CONFIG, digest(config), len(config)), descriptors)
 
 
-class Swept(NamedTuple):
+class Swept:
     """`freed` bytes; `chains` of the layers that are gone, top first."""
 
-    freed: int
-    chains: list[str]
+    __slots__ = ("chains", "freed")
+
+    def __init__(self, freed: int, chains: list[str]) -> None:
+        self.freed = freed
+        self.chains = chains
 
 
-def sweep(store: Store) -> Swept:
+def sweep(store: "Store") -> Swept:
     """Remove layers, directories and blobs that no image, build cache or container refers to.
 
     Nothing while somebody adds layers or blobs (`content(store).hold()`): the next sweep finds them.
@@ -242,22 +321,27 @@ def sweep(store: Store) -> Swept:
     return Swept(swept.freed + freed, swept.chains)
 
 
-def _sweep_scratch(store: Store) -> None:
+def _sweep_scratch(store: "Store") -> None:
     """Remove from tmp/ what a killed pull, load, import or removal left there: nobody holds its lock."""
     for name in os.listdir(store.paths.tmp):
         if not name.startswith(("pull-", "load-", "import-", "rm-")):
             continue
-        path = f"{store.paths.tmp}/{name}"
-        with suppress(OSError):
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove_tree(path)
-            finally:
-                os.close(fd)
+        try:
+            _remove_unlocked(f"{store.paths.tmp}/{name}")
+        except OSError:
+            continue
 
 
-def _sweep_layers(store: Store) -> Swept:
+def _remove_unlocked(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_tree(path)
+    finally:
+        os.close(fd)
+
+
+def _sweep_layers(store: "Store") -> Swept:
     """Rows first, then the directories they named."""
     gone: list[Layer] = []
     with transaction(store.db) as db:
@@ -271,7 +355,7 @@ def _sweep_layers(store: Store) -> Swept:
     return Swept(sum(layer.size for layer in gone), [layer.chain_id for layer in gone])
 
 
-def layers_size(store: Store) -> int:
+def layers_size(store: "Store") -> int:
     """Bytes of all layers that images of this store have, each counted once."""
     sizes = {}
     for image in image_rows.all_images(store.db):
@@ -279,9 +363,11 @@ def layers_size(store: Store) -> int:
     return sum(sizes.values())
 
 
-def _orphan_directories(store: Store) -> list[str]:
+def _orphan_directories(store: "Store") -> list[str]:
     """Names below layers/ that no row has: the remains of a kill. Only meaningful while nobody adds layers."""
     known = layer_rows.directories(store.db)
-    with suppress(FileNotFoundError):
-        return [name for name in os.listdir(store.paths.layers) if name not in known and name != overlay.EMPTY]
-    return []
+    try:
+        names = os.listdir(store.paths.layers)
+    except FileNotFoundError:
+        return []
+    return [name for name in names if name not in known and name != overlay.EMPTY]

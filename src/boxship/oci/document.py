@@ -3,20 +3,24 @@
 The bytes come from registries, archives and layouts that nobody here vouches for. Every check names the field.
 """
 
-import json
-from typing import Any
-
 from boxship.errors import InvalidArgument
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
-def _refuse_constant(name: str) -> Any:
+
+def _refuse_constant(name: str) -> "Any":
     raise ValueError(f"{name} is no JSON value")
 
 
-def load(data: bytes, limit: int, what: str) -> dict[str, Any]:
+def load(data: bytes, limit: int, what: str) -> "dict[str, Any]":
     """The object in `data`, of which `limit` bytes at most are looked at. Raises InvalidArgument with `what`."""
     if len(data) > limit:
         raise InvalidArgument(f"invalid {what}: larger than {limit} bytes")
+    import json
+
     try:
         document = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
     except RecursionError:
@@ -28,17 +32,36 @@ def load(data: bytes, limit: int, what: str) -> dict[str, Any]:
     return document
 
 
-def dump(document: dict[str, Any], indent: int | None = None) -> bytes:
+def dump(document: "dict[str, Any]", indent: int | None = None) -> bytes:
     """The bytes of a document we write: keys in the order given, UTF-8, compact unless `indent` is given."""
+    if indent is None and (encode := _encoder()) is not None:
+        return "".join(encode(document, 0)).encode("utf-8")
+    import json
+
     separators = (",", ":") if indent is None else (",", ": ")
     return json.dumps(document, ensure_ascii=False, indent=indent, separators=separators).encode("utf-8")
+
+
+def _encoder() -> "Callable[[Any, int], Iterable[str]] | None":
+    """What json.dumps(ensure_ascii=False) calls for compact documents; json itself imports re, 6 ms. None: not in this Python."""
+    try:
+        from _json import encode_basestring, make_encoder  # type: ignore[attr-defined, unused-ignore]
+    except ImportError:  # pragma: no cover - PyPy and friends
+        return None
+
+    def refuse(value: object) -> "Any":
+        raise TypeError(f"no JSON for {type(value).__name__}")
+
+    # markers, default, encoder, indent, key separator, item separator, sort keys, skip keys, allow NaN
+    encode: Callable[[Any, int], Iterable[str]] = make_encoder(None, refuse, encode_basestring, None, ":", ",", False, False, True)
+    return encode
 
 
 def wrong(what: str, key: str, kind: str) -> InvalidArgument:
     return InvalidArgument(f"invalid {what}: {key} is not {kind}")
 
 
-def text(document: dict[str, Any], key: str, what: str, *, required: bool = False) -> str:
+def text(document: "dict[str, Any]", key: str, what: str, *, required: bool = False) -> str:
     """A string without NUL bytes, "" when absent or null."""
     value = document.get(key)
     if value is None and not required:
@@ -50,7 +73,7 @@ def text(document: dict[str, Any], key: str, what: str, *, required: bool = Fals
     return value
 
 
-def number(document: dict[str, Any], key: str, what: str) -> int:
+def number(document: "dict[str, Any]", key: str, what: str) -> int:
     """A whole number, 0 or more, at most 2^63-1; it must be there."""
     value = document.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -60,7 +83,7 @@ def number(document: dict[str, Any], key: str, what: str) -> int:
     return value
 
 
-def flag(document: dict[str, Any], key: str, what: str) -> bool:
+def flag(document: "dict[str, Any]", key: str, what: str) -> bool:
     value = document.get(key)
     if value is None:
         return False
@@ -69,7 +92,7 @@ def flag(document: dict[str, Any], key: str, what: str) -> bool:
     return value
 
 
-def texts(document: dict[str, Any], key: str, what: str) -> list[str]:
+def texts(document: "dict[str, Any]", key: str, what: str) -> list[str]:
     """A list of strings without NUL bytes, [] when absent or null."""
     value = document.get(key)
     if value is None:
@@ -79,7 +102,7 @@ def texts(document: dict[str, Any], key: str, what: str) -> list[str]:
     return value
 
 
-def text_map(document: dict[str, Any], key: str, what: str) -> dict[str, str]:
+def text_map(document: "dict[str, Any]", key: str, what: str) -> dict[str, str]:
     """An object whose values are strings, {} when absent or null."""
     value = document.get(key)
     if value is None:
@@ -89,7 +112,7 @@ def text_map(document: dict[str, Any], key: str, what: str) -> dict[str, str]:
     return value
 
 
-def empty_map(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
+def empty_map(document: "dict[str, Any]", key: str, what: str) -> "dict[str, Any]":
     """A set as Go writes it: an object whose values are {} (or null); {} when absent or null."""
     value = document.get(key)
     if value is None:
@@ -101,7 +124,7 @@ def empty_map(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
     return value
 
 
-def mapping(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
+def mapping(document: "dict[str, Any]", key: str, what: str) -> "dict[str, Any]":
     """An object, {} when absent or null."""
     value = document.get(key)
     if value is None:
@@ -111,7 +134,7 @@ def mapping(document: dict[str, Any], key: str, what: str) -> dict[str, Any]:
     return value
 
 
-def objects(document: dict[str, Any], key: str, what: str, most: int) -> list[dict[str, Any]]:
+def objects(document: "dict[str, Any]", key: str, what: str, most: int) -> "list[dict[str, Any]]":
     """A list of at most `most` objects, [] when absent or null."""
     value = document.get(key)
     if value is None:

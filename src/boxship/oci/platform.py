@@ -1,10 +1,11 @@
 """Platforms: os/architecture[/variant], and which entry of an index suits a machine best."""
 
-from dataclasses import dataclass, replace
-from typing import Any
-
 from boxship.errors import InvalidArgument
 from boxship.oci import document as fields
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _OS = "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos"
 _OS_NAMES = frozenset(_OS.split())
@@ -17,16 +18,44 @@ _ALIASES = {"i386": "386", "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """The `platform` of an index entry. An empty field says nothing."""
+_NO_WORDS: "frozenset[str]" = frozenset()
 
-    os: str = ""
-    architecture: str = ""
-    variant: str = ""
-    os_version: str = ""
-    os_features: frozenset[str] = frozenset()
-    features: frozenset[str] = frozenset()
+
+class Platform:
+    """The `platform` of an index entry. An empty field says nothing. Immutable by custom; equal when all fields are."""
+
+    __slots__ = ("architecture", "features", "os", "os_features", "os_version", "variant")
+
+    def __init__(
+        self,
+        os: str = "",
+        architecture: str = "",
+        variant: str = "",
+        os_version: str = "",
+        os_features: "frozenset[str]" = _NO_WORDS,
+        features: "frozenset[str]" = _NO_WORDS,
+    ) -> None:
+        self.os = os
+        self.architecture = architecture
+        self.variant = variant
+        self.os_version = os_version
+        self.os_features = os_features
+        self.features = features
+
+    def _values(self) -> "tuple[object, ...]":
+        return self.os, self.architecture, self.variant, self.os_version, self.os_features, self.features
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Platform) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        return f"Platform{self._values()}"
+
+    def _with(self, os: str, architecture: str, variant: str) -> "Platform":
+        return Platform(os, architecture, variant, self.os_version, self.os_features, self.features)
 
     @classmethod
     def parse(cls, text: str) -> "Platform":
@@ -54,7 +83,7 @@ class Platform:
         )
 
     @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> "Platform":
+    def from_dict(cls, document: "dict[str, Any]") -> "Platform":
         """The `platform` object of a descriptor. Raises InvalidArgument when os or architecture are no texts."""
 
         def text(key: str) -> str:
@@ -66,7 +95,7 @@ class Platform:
         plain = (text("os"), text("architecture"), text("variant"), text("os.version"))
         return cls(*plain, words("os.features"), words("features"))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> "dict[str, Any]":
         pairs: dict[str, Any] = {
             "architecture": self.architecture,
             "os": self.os,
@@ -100,16 +129,16 @@ class Platform:
             variant = ""
         elif not variant:
             variant = {"arm64": "v8", "arm": "v7"}.get(architecture, "")
-        return replace(self, os=_ALIASES.get(system, system), architecture=architecture, variant=variant)
+        return self._with(_ALIASES.get(system, system), architecture, variant)
 
     def with_defaults(self, machine: "Platform | None" = None) -> "Platform":
         """What `--platform` means: an absent os or architecture is the machine's, then normalised."""
         machine = machine or host()
         full = self
         if not full.os:
-            full = replace(full, os=machine.os)
+            full = full._with(machine.os, full.architecture, full.variant)
         if not full.architecture:
-            full = replace(full, architecture=machine.architecture, variant=machine.variant)
+            full = full._with(full.os, machine.architecture, machine.variant)
         return full.normalised()
 
     def satisfies(self, wanted: "Platform") -> bool:
@@ -127,12 +156,12 @@ class Platform:
         own = self.normalised()
         if own.architecture == "amd64":
             levels = [f"v{level}" for level in range(_level(own.variant, 1), 1, -1)]
-            return [replace(own, variant=level) for level in [*levels, ""]] + [replace(own, architecture="386", variant="")]
+            return [own._with(own.os, "amd64", level) for level in [*levels, ""]] + [own._with(own.os, "386", "")]
         if own.architecture == "arm64":
-            base = [] if own.variant == "v8" else [replace(own, variant="v8")]
-            return [own, *base] + [replace(own, architecture="arm", variant=f"v{level}") for level in (8, 7, 6, 5)]
+            base = [] if own.variant == "v8" else [own._with(own.os, "arm64", "v8")]
+            return [own, *base] + [own._with(own.os, "arm", f"v{level}") for level in (8, 7, 6, 5)]
         if own.architecture == "arm":
-            return [replace(own, variant=f"v{level}") for level in range(_level(own.variant, 7), 4, -1)] or [own]
+            return [own._with(own.os, "arm", f"v{level}") for level in range(_level(own.variant, 7), 4, -1)] or [own]
         return [own]
 
 

@@ -1,5 +1,7 @@
 """The build cache: keys and the layers they made, and the stamps of context files."""
 
+from boxship.state.layers import Layer
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from boxship.state.db import Db
@@ -28,6 +30,17 @@ _COLUMNS = "key, chain_id, parts, name, created, used, took"
 def get(db: "Db", key: str) -> "Step | None":
     row = db.execute(f"SELECT {_COLUMNS} FROM build_cache WHERE key = ?", (key,)).fetchone()  # noqa: S608
     return Step(*row) if row else None
+
+
+def find(db: "Db", key: str) -> "tuple[Step, Layer] | None":
+    """The row and the layer it points at; None when either is missing."""
+    columns = ", ".join(f"b.{name}" for name in _COLUMNS.split(", "))
+    row = db.execute(
+        f"SELECT {columns}, l.chain_id, l.diff_id, l.parent, l.dir, l.size"  # noqa: S608
+        " FROM build_cache b JOIN layers l USING (chain_id) WHERE b.key = ?",
+        (key,),
+    ).fetchone()
+    return (Step(*row[:7]), Layer(*row[7:])) if row else None
 
 
 def put(db: "Db", step: Step) -> None:

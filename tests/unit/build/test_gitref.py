@@ -25,7 +25,7 @@ def test_context(row: dict) -> None:
         return
     found = parse(row["ref"])
     assert found is not None
-    assert {name: getattr(found, name) for name in found.__slots__} == {**_EMPTY, **want}
+    assert {name: getattr(found, name) for name in found._fields} == {**_EMPTY, **want}
 
 
 @pytest.mark.parametrize("row", rows("dockerfile/git_fragment"))

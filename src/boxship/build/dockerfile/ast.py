@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
-
-_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
+from boxship.build.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Heredoc:
     """One here-document. `content` is raw: `text` is what a program sees."""
 
@@ -24,10 +21,12 @@ class Heredoc:
 
     @property
     def text(self) -> str:
-        return _LEADING_TABS.sub("", self.content) if self.chomp else self.content
+        if not self.chomp:
+            return self.content
+        return "\n".join([line.lstrip("\t") for line in self.content.split("\n")])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Instruction:
     """One instruction. `line` and `end_line` are 1-based and count comments, blank lines and here-documents inside."""
 
@@ -53,7 +52,7 @@ class Instruction:
     """The instruction behind ONBUILD; it carries the here-documents too."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Directive:
     """A parser directive such as `# syntax=`; `name` is in lower case."""
 
@@ -62,7 +61,7 @@ class Directive:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ParseWarning:
     """Something the parser lets pass; `code` is the name of Docker's build check."""
 
@@ -72,13 +71,13 @@ class ParseWarning:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dockerfile:
     instructions: tuple[Instruction, ...]
     directives: tuple[Directive, ...] = ()
     escape: str = "\\"
     warnings: tuple[ParseWarning, ...] = ()
-    lines: tuple[str, ...] = field(default=(), repr=False)
+    lines: tuple[str, ...] = ()
     """The physical lines without their ends, for excerpts in messages."""
 
     @property

@@ -6,12 +6,11 @@ Every command keeps its `instruction`, so that messages can name the line and st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from boxship.build.dockerfile.ast import Heredoc, Instruction
+from boxship.build.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pair:
     """NAME=VALUE of ENV and LABEL. `legacy` is the old form with a blank instead of `=`."""
 
@@ -20,7 +19,7 @@ class Pair:
     legacy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArgPair:
     """`value` is None for `ARG NAME` without a default."""
 
@@ -28,7 +27,7 @@ class ArgPair:
     value: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InlineFile:
     """A file whose content stands in the Dockerfile (here-document of COPY and ADD), tabs of `<<-` already removed."""
 
@@ -37,7 +36,7 @@ class InlineFile:
     expand: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Device:
     """RUN --device: a CDI device name and whether the build fails without it."""
 
@@ -45,7 +44,7 @@ class Device:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Command:
     instruction: Instruction
 
@@ -62,7 +61,7 @@ class Command:
         return self.instruction.source.strip()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class From(Command):
     image: str
     stage_name: str = ""
@@ -70,22 +69,22 @@ class From(Command):
     platform: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Arg(Command):
     pairs: tuple[ArgPair, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Env(Command):
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Label(Command):
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandLine(Command):
     """RUN, CMD and ENTRYPOINT. Shell form: `shell` is true and `command` one text or nothing; exec form: the words."""
 
@@ -93,7 +92,7 @@ class CommandLine(Command):
     shell: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Run(CommandLine):
     """`mounts` are the raw values of --mount. `heredocs` keep their tabs: use Heredoc.text.
 
@@ -109,17 +108,17 @@ class Run(CommandLine):
     """Sorted names of the flags that were given."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cmd(CommandLine):
     heredocs: tuple[Heredoc, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entrypoint(CommandLine):
     heredocs: tuple[Heredoc, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Transfer(Command):
     """What COPY and ADD share. `sources` are in order; inline files come beside them."""
 
@@ -132,14 +131,14 @@ class Transfer(Command):
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Copy(Transfer):
     from_: str = ""
     """Name or number of a stage, an image, or a named context; "" is the build context."""
     parents: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Add(Transfer):
     checksum: str = ""
     keep_git_dir: bool | None = None
@@ -148,38 +147,38 @@ class Add(Transfer):
     """None when the flag is not given: local tars are unpacked, remote ones are not."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Workdir(Command):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class User(Command):
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expose(Command):
     ports: tuple[str, ...]
     """Sorted words; values.exposed_ports() gives the ports after expansion."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Volume(Command):
     volumes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shell(Command):
     shell: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StopSignal(Command):
     signal: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Healthcheck(Command):
     """Times are nanoseconds; 0 means that Docker's default holds."""
 
@@ -203,7 +202,7 @@ class Healthcheck(Command):
         return {"Test": list(self.test), **{key: value for key, value in fields.items() if value}}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Onbuild(Command):
     expression: str
     """The text kept in the image's config, here-documents included."""
@@ -211,6 +210,6 @@ class Onbuild(Command):
     """The same, parsed. Docker checks its words only in the build that pulls the trigger: decode.decode_trigger()."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Maintainer(Command):
     maintainer: str

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-
 from boxship.build.dockerfile import commands as c
 from boxship.build.dockerfile.ast import Instruction
 from boxship.build.dockerfile.flags import Flags, Value, parse_flags
 from boxship.build.dockerfile.heredoc import parse_heredoc
+from boxship.build.dockerfile.lexer import ASCII_SPACE
 from boxship.build.dockerfile.parser import NAMES, parse
 from boxship.build.dockerfile.text import SPACE, located, quote, suggested
 from boxship.build.dockerfile.values import csv_fields, device, duration
+from boxship.build.record import replace
 from boxship.errors import DockerfileError
 
-_STAGE_NAME = re.compile(r"[a-z][a-z0-9\-_.]*")
-_ONBUILD = re.compile(r"\s*ONBUILD\s*", re.IGNORECASE | re.ASCII)
-_INTEGER = re.compile(r"[+-]?[0-9]{1,12}")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_STAGE_FIRST = frozenset("abcdefghijklmnopqrstuvwxyz")
+_STAGE_REST = _STAGE_FIRST | frozenset("0123456789-_.")
 _MAX_RETRIES = (1 << 31) - 1
 _MILLISECOND = 10**6
 _NETWORKS = ("default", "none", "host")
@@ -77,7 +78,7 @@ def _from(instruction: Instruction) -> c.From:
     stage = ""
     if len(words) == 3 and words[1].lower() == "as":
         stage = words[2].lower()
-        if not _STAGE_NAME.fullmatch(stage):
+        if stage[:1] not in _STAGE_FIRST or not _STAGE_REST.issuperset(stage):
             reason = "name can't start with a number or contain symbols"
             raise DockerfileError(f"invalid name for build stage: {quote(words[2])}, {reason}")
     elif len(words) != 1:
@@ -193,6 +194,8 @@ def _transfer_parts(
 
 
 def _heredoc_name(word: str) -> str | None:
+    if "<<" not in word:
+        return None
     try:
         heredoc = parse_heredoc(word)
     except DockerfileError:
@@ -288,9 +291,15 @@ def _onbuild(instruction: Instruction) -> c.Onbuild:
     if trigger in ("MAINTAINER", "FROM"):
         raise DockerfileError(f"{trigger} isn't allowed as an ONBUILD trigger")
     assert instruction.inner is not None  # there are words
-    parts = [_ONBUILD.sub("", instruction.source, count=1)]
+    parts = [_behind_keyword(instruction.source)]
     parts += [heredoc.content + heredoc.name for heredoc in instruction.heredocs]
     return c.Onbuild(instruction, "\n".join(parts), instruction.inner)
+
+
+def _behind_keyword(source: str) -> str:
+    """The text behind the first ONBUILD."""
+    start = source.upper().index("ONBUILD")
+    return source[:start].rstrip(ASCII_SPACE) + source[start + len("ONBUILD") :].lstrip(ASCII_SPACE)
 
 
 def _healthcheck(instruction: Instruction) -> c.Healthcheck:
@@ -330,7 +339,8 @@ def _retries(flags: Flags) -> int:
     text = flags.text("retries")
     if not text:
         return 0
-    if not _INTEGER.fullmatch(text) or abs(int(text)) > _MAX_RETRIES:
+    digits = text[1:] if text[0] in "+-" else text
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 12 or int(digits) > _MAX_RETRIES:
         raise DockerfileError(f"invalid value for --retries: {quote(text)}", hint="give a whole number")
     if int(text) < 0:
         raise DockerfileError(f"--retries cannot be negative ({int(text)})")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 from boxship.build.dockerfile.ast import Directive
 from boxship.build.dockerfile.text import SPACE
 from boxship.errors import DockerfileError
 
-_DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*\Z")
+_BLANKS = "\t\n\f\r "
 _KNOWN = frozenset(("syntax", "escape", "check"))
 
 
@@ -31,15 +28,25 @@ class DirectiveReader:
         self._line += 1
         if self._done:
             return None
-        match = _DIRECTIVE.match(text[len(self._mark) :].lstrip(SPACE)) if text.startswith(self._mark) else None
-        name = match[1].lower() if match else ""
-        if match is None or name not in _KNOWN:
+        name, value = _pair(text[len(self._mark) :].lstrip(SPACE)) if text.startswith(self._mark) else ("", "")
+        if name not in _KNOWN:
             self._done = True
             return None
         if name in self._seen:
             raise DockerfileError(f"only one {name} parser directive can be used", line=self._line, text=text)
         self._seen.add(name)
-        return Directive(name, match[2], self._line)
+        return Directive(name, value, self._line)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Name in lower case, and value; ("", "") when it is no pair."""
+    name, equals, value = text.partition("=")
+    # of a value that is all blank, the last one counts: so it is in BuildKit's regular expression
+    name, value = name.rstrip(_BLANKS), value.strip(_BLANKS) or value[-1:]
+    # a line end inside is no part of any directive
+    if not equals or not value or "\n" in value or not (name.isascii() and name.isalnum() and name[0].isalpha()):
+        return "", ""
+    return name.lower(), value
 
 
 def read_directives(text: str, mark: str = "#", line: int = 0) -> list[Directive]:
@@ -73,6 +80,8 @@ def detect_syntax(text: str) -> Directive | None:
     for directive in read_directives(body, "//", skipped):
         if directive.name == "syntax":
             return directive
+    import json
+
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-
 from boxship.build.dockerfile.text import suggested
+from boxship.build.record import record
 from boxship.errors import DockerfileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 Value = str | bool | tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flags:
     values: dict[str, Value]
     used: tuple[str, ...]

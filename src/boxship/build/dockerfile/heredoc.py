@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from boxship.build.dockerfile.ast import Heredoc
 from boxship.build.dockerfile.words import Rules, process
 from boxship.errors import DockerfileError
 
-_HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
 _MAX_FD = (1 << 64) - 1
 # The delimiters are read with the backslash, whatever the escape directive says.
 _LINE = Rules(raw_quotes=True, raw_escapes=True, keep_unset=True)
@@ -18,18 +15,20 @@ _QUOTED = Rules(raw_quotes=True, keep_unset=True)
 
 def parse_heredoc(word: str) -> Heredoc | None:
     """The here-document that a word announces, without content; None when it announces none."""
-    match = _HEREDOC.fullmatch(word)
-    if match is None or not match[3]:
+    number, mark, rest = word.partition("<<")
+    chomp = rest.startswith("-")
+    name = rest[chomp:].lstrip("\t\n\f\r ")
+    if not mark or not name or "<" in name or (number and not (number.isascii() and number.isdecimal())):
         return None
-    names = process(match[3], {}, _BARE).words
+    names = process(name, {}, _BARE).words
     if len(names) != 1:
         return None
-    written = process(match[3], {}, _QUOTED).words
+    written = process(name, {}, _QUOTED).words
     if len(written) != 1:
         raise DockerfileError(f"here-document can't be read: {word}")
-    digits = match[1].lstrip("0")
+    digits = number.lstrip("0")
     fd = min(int(digits), _MAX_FD) if digits and len(digits) <= 20 else _MAX_FD if digits else 0
-    return Heredoc(names[0], "", _marks(names[0]) == _marks(written[0]), match[2] == "-", fd)
+    return Heredoc(names[0], "", _marks(names[0]) == _marks(written[0]), chomp, fd)
 
 
 def heredocs_of(line: str) -> list[Heredoc]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
-
 from boxship.build.dockerfile.text import SPACE
 from boxship.errors import DockerfileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    pass
 
 MAX_LINE = 65535
 """Bytes of one line: the token size of the scanner that BuildKit reads with."""
@@ -16,7 +16,7 @@ MAX_SIZE = 16 << 20
 
 # BuildKit looks for flags byte by byte, where no blank beyond ASCII shows.
 ASCII_SPACE = "\t\n\v\f\r "
-_BLANKS = re.compile(r"[\t\v\f\r ]+")
+_BLANKS = "\t\v\f\r "
 _TOO_LONG = f"dockerfile line greater than max allowed size of {MAX_LINE}"
 
 
@@ -77,7 +77,7 @@ def continued(line: str, escape: str) -> tuple[str, bool]:
 
 def split_command(line: str, escape: str) -> tuple[str, list[str], str]:
     """The keyword, the flags and the text behind them."""
-    keyword, *arguments = _BLANKS.split(line.strip(SPACE), maxsplit=1)
+    keyword, *arguments = _split_once(line.strip(SPACE))
     if not arguments:
         return keyword, [], ""
     flags, rest = split_flags(arguments[0], escape)
@@ -160,41 +160,62 @@ def _marked_word(text: str, position: int, escape: str) -> tuple[str, bool, int]
 
 
 def split_blanks(text: str) -> list[str]:
-    return _BLANKS.split(text) if text else []
+    if not text:
+        return []
+    words: list[str] = []
+    start = position = 0
+    while position < len(text):
+        if text[position] not in _BLANKS:
+            position += 1
+            continue
+        words.append(text[start:position])
+        start = position = _behind_blanks(text, position)
+    return [*words, text[start:]]
+
+
+def _behind_blanks(text: str, position: int) -> int:
+    while position < len(text) and text[position] in _BLANKS:
+        position += 1
+    return position
+
+
+def _split_once(text: str) -> list[str]:
+    """What stands before and behind the first blanks; the whole text where there are none."""
+    for position, ch in enumerate(text):
+        if ch in _BLANKS:
+            return [text[:position], text[_behind_blanks(text, position) :]]
+    return [text]
 
 
 def split_pair(text: str) -> list[str]:
     """Name and value of the old form `ENV NAME VALUE`; one element when there is no value."""
-    return _BLANKS.split(text, maxsplit=1)
+    return _split_once(text)
 
 
 def json_words(text: str) -> list[str] | None:
     """The strings of a JSON array; None when the text is no JSON array. Other elements than strings are an error."""
-    if not text.lstrip(SPACE).startswith("["):
+    text = text.lstrip(SPACE)
+    if not text.startswith("["):
         return None
-    try:
-        elements = _DECODER(text.lstrip(SPACE))
-    except (ValueError, RecursionError):
-        return None
-    words = [_LONE_SURROGATE.sub("\ufffd", element) for element in elements if isinstance(element, str)]
-    if len(words) != len(elements):
-        raise DockerfileError("when using JSON array syntax, arrays must be comprised of strings only")
+    words = _plain_strings(text)
+    if words is None:
+        from boxship.build.dockerfile.arrays import read
+
+        words = read(text)
     return words
 
 
-def _number(digits: str) -> float:
-    value = float(digits)
-    if value in (float("inf"), float("-inf")):
-        raise ValueError(digits)
-    return value
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(constant)
-
-
-# JSON as Go reads it: no NaN, no number beyond a double, half a surrogate pair becomes U+FFFD.
-_DECODER: Callable[[str], list[object]] = json.JSONDecoder(
-    parse_float=_number, parse_int=_number, parse_constant=_refuse
-).decode
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+def _plain_strings(text: str) -> list[str] | None:
+    """The elements of an array of strings without escapes, the usual one; None for anything else, right or wrong."""
+    body = text.rstrip(" \t\r\n")
+    if not body.isascii() or not body.isprintable() or "\\" in body or body[-1] != "]":
+        return None
+    parts = body[1:-1].split('"')
+    if len(parts) == 1:
+        return None if parts[0].strip(" ") else []
+    # blanks, string, comma, string, ..., string, blanks
+    if len(parts) % 2 == 0 or parts[0].strip(" ") or parts[-1].strip(" "):
+        return None
+    if any(between.strip(" ") != "," for between in parts[2:-1:2]):
+        return None
+    return parts[1::2]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from boxship.build.dockerfile import lexer
 from boxship.build.dockerfile.ast import Directive, Dockerfile, Heredoc, Instruction, ParseWarning
 from boxship.build.dockerfile.directives import DirectiveReader
 from boxship.build.dockerfile.heredoc import heredocs_of
 from boxship.build.dockerfile.lexer import ASCII_SPACE, Lines, check_text, continued, is_comment
 from boxship.build.dockerfile.text import SPACE, located, quote
+from boxship.build.record import replace
 from boxship.errors import DockerfileError
 
 _LIST_OR_JSON = frozenset(("ADD", "COPY", "VOLUME"))

@@ -6,23 +6,25 @@ link_stages() gets the values of the arguments before the first FROM.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-
 from boxship.build.dockerfile.ast import Dockerfile
 from boxship.build.dockerfile.commands import Arg, Command, Copy, From, Run
 from boxship.build.dockerfile.decode import decode
 from boxship.build.dockerfile.text import located, quote, suggested
 from boxship.build.dockerfile.values import csv_fields
 from boxship.build.dockerfile.words import expand
-from boxship.build.gitref import is_git
+from boxship.build.gitforms import is_url
+from boxship.build.record import record
 from boxship.errors import DockerfileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 SCRATCH = "scratch"
 _MAX_INDEX_DIGITS = 9
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stage:
     """FROM and what follows up to the next FROM. `name` is "" without AS; `label` names it in any case."""
 
@@ -36,7 +38,7 @@ class Stage:
         return self.name or f"stage-{self.index}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Link:
     """A stage with its words expanded and its names resolved.
 
@@ -204,8 +206,3 @@ def check_copy_sources(command: Copy, sources: Iterable[str]) -> None:
         if is_url(source):
             with located(command.line, command.source):
                 raise DockerfileError("source can't be a URL for COPY", hint="use ADD")
-
-
-def is_url(source: str) -> bool:
-    """An HTTP address to fetch, as against a git repository over HTTP."""
-    return source.startswith(("http://", "https://")) and not is_git(source)

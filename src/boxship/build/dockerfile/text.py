@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 from boxship.errors import DockerfileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # unicode.IsSpace of Go: str.isspace() would add U+001C to U+001F.
 SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -76,14 +78,19 @@ def suggested(message: str, word: str, options: Iterable[str], *, fold: bool = F
     return f"{message} (did you mean {match}?)" if match else message
 
 
-@contextmanager
-def located(line: int, text: str = "") -> Iterator[None]:
-    """Gives a DockerfileError raised inside the line, unless it knows one already."""
-    try:
-        yield
-    except DockerfileError as error:
-        if not error.line:
-            error.line = line
-        if not error.text:
-            error.text = text
-        raise
+class located:
+    """`with located(line, text):` gives a DockerfileError raised inside the line, unless it knows one already."""
+
+    __slots__ = ("line", "text")
+
+    def __init__(self, line: int, text: str = "") -> None:
+        self.line = line
+        self.text = text
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DockerfileError):
+            error.line = error.line or self.line
+            error.text = error.text or self.text

@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
-import ipaddress
 import posixpath
-import re
-from collections.abc import Iterable
-from fractions import Fraction
 
 from boxship.build.dockerfile.commands import Device
 from boxship.build.dockerfile.text import clean, parse_bool, quote, suggested
 from boxship.errors import DockerfileError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _UNITS = {"ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)(?![a-zµμ])")
 _LONGEST = (1 << 63) - 1
+_PART_MAX = 64
 _MAX_PORT = 65535
-_PORT = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 def duration(text: str) -> int:
     """Nanoseconds of a duration as Go writes it: "1h30m", "1.5s", "-2ms", "0"."""
     body = text[1:] if text[:1] in ("-", "+") else text
-    total = Fraction(0)
-    position = 0
     if body == "0":
         return 0
-    while position < len(body):
-        match = _DURATION_PART.match(body, position)
-        if match is None or not (match[1] or match[2]) or len(match[0]) > 64:
-            break
-        total += Fraction(f"{match[1] or 0}.{match[2] or 0}") * _UNITS[match[3]]
-        position = match.end()
-    if not body or position < len(body) or total > _LONGEST:
+    total = _sum(body)
+    if total is None or total > _LONGEST:
         raise DockerfileError(f"invalid duration: {quote(text)}", hint='write it like "30s" or "1m30s"')
-    return -int(total) if text[0] == "-" else int(total)
+    return -total if text[0] == "-" else total
+
+
+def _sum(body: str) -> int | None:
+    """Nanoseconds of number and unit, once or several times; None when it is no such text."""
+    if not body:
+        return None
+    # of 10^-64 nanoseconds: what stands behind the last digit of a part must not get lost before all are added
+    total = position = 0
+    while position < len(body):
+        whole, behind = _digits(body, position)
+        part = ""
+        if body[behind : behind + 1] == ".":
+            part, behind = _digits(body, behind + 1)
+        end = behind
+        while end < len(body) and (body[end] in "µμ" or "a" <= body[end] <= "z"):
+            end += 1
+        unit = _UNITS.get(body[behind:end])
+        if unit is None or not (whole or part) or end - position > _PART_MAX:
+            return None
+        total += int((whole + part).ljust(len(whole) + _PART_MAX, "0")) * unit
+        position = end
+    return int(total // 10**_PART_MAX)
+
+
+def _digits(text: str, position: int) -> tuple[str, int]:
+    end = position
+    while end < len(text) and "0" <= text[end] <= "9":
+        end += 1
+    return text[position:end], end
 
 
 def csv_fields(text: str) -> list[str]:
@@ -132,9 +153,12 @@ def _port_parts(word: str) -> tuple[str, str, str]:
 
 def _check_address(address: str) -> None:
     bare = address[1:-1] if address.startswith("[") and address.endswith("]") else address
+    if not bare:
+        return
+    import ipaddress
+
     try:
-        if bare:
-            ipaddress.ip_address(bare)
+        ipaddress.ip_address(bare)
     except ValueError:
         raise DockerfileError(f"invalid IP address: {address}") from None
     if "%" in bare:
@@ -145,6 +169,12 @@ def _port_range(text: str, what: str) -> tuple[int, int]:
     first, separator, last = text.partition("-")
     if not separator:
         last = first
-    if not (_PORT.fullmatch(first) and _PORT.fullmatch(last) and 0 <= int(first) <= int(last) <= _MAX_PORT):
+    low, high = _port(first), _port(last)
+    if low is None or high is None or not 0 <= low <= high <= _MAX_PORT:
         raise DockerfileError(f"invalid {what}: {text}", hint=f"ports are numbers from 0 to {_MAX_PORT}")
-    return int(first), int(last)
+    return low, high
+
+
+def _port(text: str) -> int | None:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    return int(text) if 1 <= len(digits) <= 20 and digits.isascii() and digits.isdecimal() else None

@@ -10,12 +10,13 @@ literal, substitutions nest at most 64 deep, and a nested substitution does not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from boxship.build.dockerfile import patterns
 from boxship.build.dockerfile.text import SPACE, quote
+from boxship.build.record import record
 from boxship.errors import DockerfileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SPECIAL_PARAMETERS = frozenset("@*#?-$!0")
 _AFTER_HEREDOC_MARK = "\t\r "
@@ -23,7 +24,7 @@ _MAX_DEPTH = 64
 _MISSING_BRACE = "syntax error: missing '}'"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expansion:
     """What a word became, and the names in it: `matched` are set in the environment, `unmatched` are not."""
 
@@ -33,7 +34,7 @@ class Expansion:
     unmatched: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rules:
     """`quotes`: quotes are processed. The others serve the search for here-documents: keep marks, keep unset names."""
 
@@ -44,7 +45,10 @@ class Rules:
     keep_unset: bool = False
 
 
-def process(word: str, env: Mapping[str, str], rules: Rules = Rules()) -> Expansion:
+_USUAL = Rules()
+
+
+def process(word: str, env: Mapping[str, str], rules: Rules = _USUAL) -> Expansion:
     """Expands a word. Raises DockerfileError (without a line) for broken quotes and substitutions."""
     lexer = _Lexer(word, env, rules)
     try:
@@ -297,10 +301,14 @@ class _Lexer:
         value = self._get(name)
         if value is None and self._rules.keep_unset:
             return f"${{{name}/{pattern}/{replacement}}}"
+        from boxship.build.dockerfile import patterns
+
         return patterns.replace(pattern, value or "", replacement, every=every)
 
 
 def _trimmed(mark: str, pattern: str, value: str) -> str:
+    from boxship.build.dockerfile import patterns
+
     greedy = pattern.startswith(mark)
     trim = patterns.trim_prefix if mark == "#" else patterns.trim_suffix
     return trim(pattern[1:] if greedy else pattern, value, greedy=greedy)

@@ -14,16 +14,25 @@ import os
 import posixpath
 import stat
 from errno import EINVAL, ENOSYS, ENOTSUP, EPERM, EXDEV
-from typing import Protocol
 
-from boxship.build import graph, owners
+from boxship.build import owners
 from boxship.build.record import record
 from boxship.build.selection import Selected
-from boxship.build.tree import Node, Tree, is_dir, xattrs
+from boxship.build.tree import is_dir, xattrs
 from boxship.build.upper import ROOT, Owner, Upper
 from boxship.errors import BoxshipError, BuildFailed
-from boxship.layers import apply, tar
-from boxship.layers.compression import inflate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from boxship.build import graph
+    from boxship.build.tree import Node, Tree
+
+    class Cancelled(Protocol):
+        def __call__(self) -> None:
+            """Raises when the build was cancelled."""
+
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_RANGE = (EXDEV, EINVAL, ENOSYS, ENOTSUP, EPERM)
@@ -38,11 +47,6 @@ class Loose:
     path: str
     mode: int
     mtime_ns: int
-
-
-class Cancelled(Protocol):
-    def __call__(self) -> None:
-        """Raises when the build was cancelled."""
 
 
 Item = Selected | Loose
@@ -129,13 +133,16 @@ class _Copy:
 
     def unpack(self, item: Selected) -> None:
         """An archive's content, owned as it says; links in it can't leave the destination."""
+        from boxship.layers.apply import apply
+        from boxship.layers.compression import inflate
+
         target = self.upper.resolve(self.op.dest)
         self.upper.make_directories(target, 0o755, self.owner or ROOT)
         self.upper.copy_up(target)
         lowers = self.upper.merged(target)
         owner = (self.owner.uid, self.owner.gid) if self.owner else None
         with os.fdopen(item.tree.open(item.node), "rb") as file:
-            apply.apply(inflate(file), self.upper.real(target), lowers, whiteouts=False, owner=owner)
+            apply(inflate(file), self.upper.real(target), lowers, whiteouts=False, owner=owner)
         self.upper.forget()
 
     def _node(self, tree: Tree, node: Node, target: str, *, overwrite: bool) -> None:
@@ -267,6 +274,9 @@ def _is_archive(item: Selected) -> bool:
     """Does the file begin like a tar, plain or compressed?"""
     if not stat.S_ISREG(item.node.info.st_mode) or item.node.info.st_size == 0:
         return False
+    from boxship.layers import tar
+    from boxship.layers.compression import inflate
+
     with os.fdopen(item.tree.open(item.node), "rb") as file:
         try:
             return tar.Reader(inflate(file)).next() is not None

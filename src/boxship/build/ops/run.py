@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from boxship.build import graph
 from boxship.build.names import quoted
 from boxship.build.record import record
 from boxship.errors import BuildFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from boxship.build import graph
+
+    Output = Callable[[int, bytes], None]
+    Runner = Callable[["Request", Output, Callable[[], bool]], int]
+    """(request, called with (stream 1 or 2, bytes), says whether the build was cancelled) -> exit code"""
 
 
 @record
@@ -33,11 +40,6 @@ class Request:
     script: graph.Script | None = None
     hostname: str = ""
     """"" is the engine's own."""
-
-
-Output = Callable[[int, bytes], None]
-Runner = Callable[[Request, Output, Callable[[], bool]], int]
-"""(request, called with (stream 1 or 2, bytes), says whether the build was cancelled) -> exit code"""
 
 
 def run(op: graph.RunProcess, place: Place, runner: Runner, output: Output, stop: Callable[[], bool]) -> None:

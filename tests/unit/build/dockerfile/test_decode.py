@@ -1,7 +1,5 @@
 """Instructions to commands."""
 
-import dataclasses
-
 import pytest
 
 from boxship.build.dockerfile import commands as c
@@ -9,6 +7,7 @@ from boxship.build.dockerfile.decode import decode, decode_trigger
 from boxship.build.dockerfile.flags import parse_flags
 from boxship.build.dockerfile.parser import NAMES, parse
 from boxship.build.dockerfile.values import csv_fields, device, duration
+from boxship.build.record import replace
 from boxship.errors import DockerfileError
 from tests.tables import rows
 
@@ -33,7 +32,7 @@ def test_fields(row: dict) -> None:
     want = row["expect"]
     if "words" in row:
         keyword = parse("CMD x").instructions[0]
-        command = decode(dataclasses.replace(keyword, words=tuple(row["words"]), json=row["json_form"]))
+        command = decode(replace(keyword, words=tuple(row["words"]), json=row["json_form"]))
         assert isinstance(command, c.Cmd)
         assert list(command.command) == want["command"]
         return
