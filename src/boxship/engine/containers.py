@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 _SIGTERM, _SIGKILL = 15, 9
+_PATIENCE = 15.0  # seconds for what another command does to the same container
 
 
 # -- finding -------------------------------------------------------------------------------------------------------------------
@@ -286,7 +287,7 @@ def launch(
 
 def _unwind(store: "Store", lock: active.Lock) -> None:
     """The start failed: the shim undoes its own part and removes active/ID; where there is none any more, we do."""
-    if not lock.holder(active.SHIM, 1) and os.path.exists(f"{lock.directory}/lock"):
+    if not lock.holder(active.SHIM, 1) and lock.is_current():
         _give_up(store, lock)
     else:
         lock.close()
@@ -298,11 +299,11 @@ def start(
     """Start a created or stopped container. Raises NotModified when it runs already."""
     recovery.sweep(store)
     row = find(store, ident)
-    if is_running(store, row.id):
+    lock = _claim(store, row.id)
+    if lock is None:
         raise NotModified(f"container already started: {ident}")
-    _wait_gone(store, row.id)
-    lock = active.begin(store.paths, row.id)
     try:
+        row = find(store, row.id)  # as it is now that nobody else changes it, if it is
         created = prepare_start(store, row)
     except BaseException:
         active.remove(lock.directory)
@@ -312,15 +313,51 @@ def start(
     return row.id, launch(store, created, attach=attach, size=size)
 
 
-def _wait_gone(store: "Store", container_id: str, seconds: float = 15.0) -> None:
-    """Its last shim may still be tearing down."""
-    deadline = time.monotonic() + seconds
-    while active.holder(store.paths, container_id):
+def _claim(store: "Store", container_id: str) -> "active.Lock | None":
+    """active/ID for us alone, once whoever starts, ends or removes the container is done; None when it runs (or restarts)."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        if not active.holder(store.paths, container_id, active.STARTER, 1):
+            if is_running(store, container_id) or _is_restarting(store, container_id):
+                return None
+            if not active.holder(store.paths, container_id):
+                try:
+                    return _begin(store, container_id)
+                except Conflict:
+                    pass  # somebody was quicker
         if time.monotonic() > deadline:
             raise Conflict(f"the container is being started or stopped: {container_id[:12]}")
         time.sleep(0.002)
+
+
+def _begin(store: "Store", container_id: str) -> active.Lock:
     if os.path.isdir(active.directory(store.paths, container_id)):
         recovery.recover(store, container_id)
+    return active.begin(store.paths, container_id)
+
+
+def _is_restarting(store: "Store", container_id: str) -> bool:
+    """Does its shim wait to start it again?"""
+    if not active.holder(store.paths, container_id, active.SHIM, 1):
+        return False
+    return bool((active.read_state(store.paths, container_id) or {}).get("restarting"))
+
+
+def _shim(store: "Store", container_id: str) -> "client.Connection | None":
+    """Its shim, once a start that is under way has come to an end; None: it has none."""
+    deadline = time.monotonic() + _PATIENCE
+    while active.holder(store.paths, container_id, active.STARTER, 1) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    return client.shim(store.paths, container_id)
+
+
+def _tell(connection: "client.Connection", document: "Document") -> bool:
+    """False: the shim has ended meanwhile."""
+    try:
+        connection.send(document)
+    except OSError:
+        return False
+    return True
 
 
 # -- stop, kill, wait ------------------------------------------------------------------------------------------------------------
@@ -328,14 +365,14 @@ def stop(store: "Store", ident: str, timeout: "int | None" = None, signal: "str 
     """Signal, wait, kill. Raises NotModified when it does not run. `timeout` -1: never kill."""
     recovery.sweep(store)
     row = find(store, ident)
-    connection = client.shim(store.paths, row.id)
+    connection = _shim(store, row.id)
     if connection is None:
         raise NotModified(f"container already stopped: {ident}")
     config = fastjson.loads(row.config)
     seconds = timeout if timeout is not None else config.get("StopTimeout")
     number = signal_number(signal or config.get("StopSignal") or "SIGTERM")
-    connection.send({"op": "stop", "signal": number, "timeout": 10 if seconds is None else seconds})
-    _until_gone(connection)
+    if _tell(connection, {"op": "stop", "signal": number, "timeout": 10 if seconds is None else seconds}):
+        _until_gone(connection)
 
 
 def _until_gone(connection: "client.Connection") -> "int | None":
@@ -369,8 +406,8 @@ def kill(store: "Store", ident: str, signal: str = "SIGKILL") -> None:
     number = signal_number(signal)
     recovery.sweep(store)
     row = find(store, ident)
-    connection = client.shim(store.paths, row.id) if is_running(store, row.id) else None
-    if connection is None:
+    connection = _shim(store, row.id)
+    if connection is None or not is_running(store, row.id):
         raise Conflict(f"cannot kill container: {ident}: container {row.id} is not running")
     if number == _SIGKILL:
         connection.send({"op": "stop", "signal": number, "timeout": 0})
@@ -398,43 +435,47 @@ def wait(store: "Store", ident: str) -> int:
 # -- remove ----------------------------------------------------------------------------------------------------------------------
 def remove(store: "Store", ident: str, force: bool = False, volumes: bool = False) -> None:
     """Raises Conflict for one that runs, without `force`. `volumes`: its anonymous ones too."""
-    running = recovery.sweep(store)
+    recovery.sweep(store)
     row = find(store, ident)
-    if row.id in running:
-        if is_running(store, row.id) or running[row.id].get("restarting"):
-            if not force:
-                raise Conflict(
-                    f'cannot remove container "{ident}": container is running: stop the container before removing or force remove'
-                )
-            connection = client.shim(store.paths, row.id)
-            if connection is not None:
-                connection.send(
-                    {"op": "stop", "signal": _SIGKILL, "timeout": 0, "remove": not _keeps_volumes(store, row.id, volumes)}
-                )
-                _until_gone(connection)
-                if containers.get(store.db, row.id) is None:
-                    return
-        _wait_gone(store, row.id)
-    _remove_stopped(store, row.id, volumes)
+    while True:
+        lock = _claim(store, row.id)
+        if lock is not None:
+            _remove_stopped(store, lock, volumes)
+            return
+        if not force:
+            raise Conflict(
+                f'cannot remove container "{ident}": container is running: stop the container before removing or force remove'
+            )
+        connection = client.shim(store.paths, row.id)
+        if connection is not None:
+            _end_now(connection, remove=not _keeps_volumes(store, row.id, volumes))
+            connection.close()
+        if containers.get(store.db, row.id) is None:
+            return
 
 
 def _keeps_volumes(store: "Store", container_id: str, remove_them: bool) -> bool:
     return not remove_them and any(anonymous for _, _, anonymous in volumes.of_container(store.db, container_id))
 
 
-def _remove_stopped(store: "Store", container_id: str, remove_volumes: bool) -> None:
-    lock = active.begin(store.paths, container_id)  # if we are killed, the next command goes on
+def _remove_stopped(store: "Store", lock: active.Lock, remove_volumes: bool) -> None:
+    """With active/ID claimed: if we are killed, the next command goes on."""
+    container_id = lock.directory.rpartition("/")[2]
     with transaction(store.db):
-        if remove_volumes:
+        if containers.get(store.db, container_id) is None:
+            gone = []  # somebody else has removed it
+        elif remove_volumes:
             gone = record.remove_row(store.db, container_id)
         else:
             containers.remove(store.db, container_id)
             gone = []
     from boxship.layers.remove import remove_tree
 
-    remove_tree(f"{store.paths.containers}/{container_id}")
-    for name in gone:
-        remove_tree(f"{store.paths.volumes}/{name}")
+    for path in (f"{store.paths.containers}/{container_id}", *(f"{store.paths.volumes}/{name}" for name in gone)):
+        try:
+            remove_tree(path)
+        except FileNotFoundError:
+            continue
     active.remove(lock.directory)
     lock.close()
 
@@ -446,11 +487,12 @@ def prune(store: "Store") -> "Document":
     running = recovery.sweep(store)
     deleted, freed = [], 0
     for row in containers.all_containers(store.db):
-        if row.id in running:
+        lock = None if row.id in running else _claim(store, row.id)
+        if lock is None:
             continue
         upper = f"{store.paths.containers}/{row.id}/upper"
         freed += tree_size(upper) if os.path.isdir(upper) else 0
-        _remove_stopped(store, row.id, False)
+        _remove_stopped(store, lock, False)
         deleted.append(row.id)
     return {"ContainersDeleted": deleted or None, "SpaceReclaimed": freed}
 
@@ -544,9 +586,9 @@ def inspect(store: "Store", ident: str, size: bool = False) -> "Document":
     return containerlist.document(store, find(store, ident), running, size)
 
 
-def _end_now(connection: "client.Connection") -> None:
+def _end_now(connection: "client.Connection", remove: bool = False) -> None:
     try:
-        connection.send({"op": "stop", "signal": _SIGKILL, "timeout": 0})
+        connection.send({"op": "stop", "signal": _SIGKILL, "timeout": 0, "remove": remove})
         _until_gone(connection)
     except (BoxshipError, OSError):
         return  # it has ended by itself
@@ -558,7 +600,6 @@ def discard(store: "Store", container_id: str) -> None:
         connection = client.shim(store.paths, container_id)
         if connection is not None:
             _end_now(connection)
-        _wait_gone(store, container_id)
-        _remove_stopped(store, container_id, True)
+        remove(store, container_id, force=True, volumes=True)
     except BoxshipError:
         recovery.sweep(store)

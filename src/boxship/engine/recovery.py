@@ -51,20 +51,13 @@ def recover(store: "Store", container_id: str) -> None:
     except OSError:
         return  # gone meanwhile
     try:
-        if not lock.take(active.CLEANER) or lock.holder() or not _same_file(lock.fd, where):
+        # current: between the open and the lock another cleaner may have removed it, and a new start made it anew
+        if not lock.take(active.CLEANER) or lock.holder() or not lock.is_current():
             return
         _undo(store, container_id)
         active.remove(where)
     finally:
         lock.close()
-
-
-def _same_file(fd: int, where: str) -> bool:
-    # between the open and the lock another cleaner may have removed it, and a new start made it anew
-    try:
-        return os.fstat(fd).st_ino == os.stat(f"{where}/lock").st_ino
-    except FileNotFoundError:
-        return False
 
 
 def _undo(store: "Store", container_id: str) -> None:

@@ -56,6 +56,13 @@ class Lock:
         """The pid of another process that holds one of the bytes; 0: nobody."""
         return _holder(self.fd, first, count)
 
+    def is_current(self) -> bool:
+        """Is it still what its name means? Others may have removed active/ID and made it anew."""
+        try:
+            return os.path.samestat(os.fstat(self.fd), os.stat(f"{self.directory}/lock"))
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         os.close(self.fd)
 
@@ -75,7 +82,7 @@ def begin(paths: "Paths", container_id: str) -> Lock:
 
     Raises Conflict when it exists: the container runs, or its remains have to be cleaned up first.
     """
-    temporary = f"{paths.active}/.{container_id[:16]}-{os.getpid()}"
+    temporary = f"{paths.active}/.{container_id[:16]}.{os.urandom(4).hex()}-{os.getpid()}"
     try:
         os.mkdir(temporary, 0o700)
     except FileNotFoundError:
@@ -166,20 +173,25 @@ def read_document(path: str) -> "dict[str, Any] | None":
 
 
 def remove(where: str) -> None:
-    """active/ID and the files in it. The last thing its owner does."""
-    for name in ("sock", "state.json", "config.json", "lock"):
+    """active/ID and the files in it. The last thing its owner does.
+
+    It loses its name first, all at once: emptied under its name it would be taken for no container's, and whoever began anew
+    in it would lose the lock that it holds.
+    """
+    folder, _, name = where.rpartition("/")
+    nameless = where
+    if not name.startswith("."):
+        nameless = f"{folder}/.{name[:16]}.{os.urandom(4).hex()}-{os.getpid()}"
         try:
-            os.unlink(f"{where}/{name}")
+            os.rename(where, nameless)
         except FileNotFoundError:
-            pass
+            return
     try:
-        os.rmdir(where)
+        for entry in os.listdir(nameless):
+            os.unlink(f"{nameless}/{entry}")
+        os.rmdir(nameless)
     except FileNotFoundError:
-        pass
-    except OSError:
-        for entry in os.listdir(where):
-            os.unlink(f"{where}/{entry}")
-        os.rmdir(where)
+        return  # another command sweeps the same remains
 
 
 def start_time(pid: int) -> int:
