@@ -143,8 +143,9 @@ def _mounts(host: "Document", facts: Facts, privileged: bool) -> "list[Document]
     base = [
         mount for mount in oci.mounts(host.get("ShmSize") or oci.DEFAULT_SHM_SIZE, privileged) if mount["destination"] not in taken
     ]
+    access = "ro" if host.get("ReadonlyRootfs") else "rw"
     files = [
-        {"destination": target, "type": "bind", "source": source, "options": ["rbind", "rprivate"]}
+        {"destination": target, "type": "bind", "source": source, "options": ["rbind", access, "rprivate"]}
         for target, source in facts.files.items()
         if target not in taken
     ]

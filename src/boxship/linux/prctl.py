@@ -17,6 +17,7 @@ PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _CLOSE_RANGE = 436
+_RT_SIGACTION = number(13, 134)
 _KEYCTL = number(250, 219)
 _PERSONALITY = number(135, 92)
 CLOSE_RANGE_CLOEXEC = 4
@@ -41,6 +42,13 @@ def set_title(title: str) -> None:
     if start:
         ctypes.memset(start, 0, end - start)
         ctypes.memmove(start, title.encode()[: end - start - 1], min(len(title.encode()), end - start - 1))
+
+
+def default_reserved_signals() -> None:
+    """SIG_DFL for the two signals that glibc keeps for itself and sigaction(3) refuses: its posix_spawn(3) leaves them ignored."""
+    action = ctypes.create_string_buffer(64)  # struct sigaction of the kernel, all zeros
+    for reserved in (32, 33):
+        check(syscall(_RT_SIGACTION, reserved, action, None, 8), "rt_sigaction")
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:

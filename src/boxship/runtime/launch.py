@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _SIGKILL = 9
+_NO_ACTION = (9, 19, 32, 33)  # SIGKILL and SIGSTOP have none to set; sigaction(3) refuses the others
 _UNSHARED_BY_CHILD = ("mount", "uts", "ipc", "network", "cgroup", "time", "user")
 
 
@@ -118,9 +119,11 @@ def run_child(channel: "_socket.socket", body: "Any") -> "NoReturn":
 
 
 def reset_signals() -> None:
-    """As exec'd programs expect them: Python ignores SIGPIPE and SIGXFSZ, and ignoring is inherited."""
-    for number in (1, 2, 3, 10, 12, 13, 15, 17, 25, 28):
-        _signal.signal(number, _signal.SIG_DFL)
+    """As exec'd programs expect them: Python ignores SIGPIPE and SIGXFSZ, nohup SIGHUP, and ignoring is inherited."""
+    for number in range(1, 65):
+        if number not in _NO_ACTION:
+            _signal.signal(number, _signal.SIG_DFL)
+    prctl.default_reserved_signals()
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
