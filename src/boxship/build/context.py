@@ -28,12 +28,16 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Entry:
     """A node of the context. `path` is absolute inside it; `real` is on the host."""
 
-    __slots__ = ("info", "path", "real")
+    __slots__ = ("info", "path", "root")
 
-    def __init__(self, path: str, real: str, info: os.stat_result) -> None:
+    def __init__(self, path: str, root: str, info: os.stat_result) -> None:
         self.path = path
-        self.real = real
+        self.root = root
         self.info = info
+
+    @property
+    def real(self) -> str:
+        return self.root + self.path
 
 
 class Stamps:
@@ -52,9 +56,12 @@ class Stamps:
 
     def get(self, path: str, info: os.stat_result) -> bytes | None:
         found = self.known.get(path)
-        if found is None or found[0] != _stamp(info):
+        if found is None:
             return None
-        return found[2] if max(info.st_mtime_ns, info.st_ctime_ns) + self.RACE <= found[1] else None
+        mtime, ctime = info.st_mtime_ns, info.st_ctime_ns
+        if found[0] != (info.st_size, mtime, ctime, info.st_ino):
+            return None
+        return found[2] if (mtime if mtime > ctime else ctime) + self.RACE <= found[1] else None
 
     def put(self, path: str, info: os.stat_result, digest: bytes) -> None:
         self.known[path] = self.fresh[path] = (_stamp(info), self._now(), digest)
@@ -81,7 +88,8 @@ class Context:
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._ignore = _matcher(patterns) if patterns else None
         self._children: dict[str, dict[str, Entry]] = {}
-        self._top = Entry("/", root, os.fstat(self._fd))
+        self._prefix = root.rstrip("/")
+        self._top = Entry("/", self._prefix, os.fstat(self._fd))
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -119,9 +127,8 @@ class Context:
         if listed is not None:
             return listed.get(name)
         path = f"{parent.path.rstrip('/')}/{name}"
-        real = f"{parent.real}/{name}"
         try:
-            entry = Entry(path, real, os.lstat(real))
+            entry = Entry(path, self._prefix, os.lstat(self._prefix + path))
         except (FileNotFoundError, NotADirectoryError):
             return None
         return entry if self._visible(entry) else None
@@ -143,13 +150,14 @@ class Context:
         fd = self._open(node.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with os.scandir(fd) as listing:
-                found = [
-                    Entry(f"{prefix}/{item.name}", f"{node.real}/{item.name}", item.stat(follow_symlinks=False)) for item in listing
-                ]
+                infos = {item.name: item.stat(follow_symlinks=False) for item in listing}
         finally:
             os.close(fd)
-        found.sort(key=lambda entry: entry.path)
-        return {entry.path.rpartition("/")[2]: entry for entry in found if self._visible(entry)}
+        root = self._prefix
+        found = {name: Entry(f"{prefix}/{name}", root, infos[name]) for name in sorted(infos)}
+        if self._ignore is None and not any(stat.S_ISSOCK(info.st_mode) for info in infos.values()):
+            return found
+        return {name: entry for name, entry in found.items() if self._visible(entry)}
 
     def _visible(self, entry: Entry) -> bool:
         """Sockets are no part of a context; an ignored directory is, when an exception (`!`) brings something in it back."""

@@ -196,7 +196,7 @@ class _Context:
         from boxship.build.context import Context, Stamps
 
         with self._progress.start("[internal] load build context") as step:
-            self._context = Context(self._source.directory, self._source.patterns, Stamps(dict(self._known), time.time_ns))
+            self._context = Context(self._source.directory, self._source.patterns, Stamps(self._known, time.time_ns))
             step.status("transferring context: done")
         return self._context
 

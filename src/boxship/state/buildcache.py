@@ -72,7 +72,8 @@ def chains(db: "Db") -> "set[str]":
 
 def stamps(db: "Db", context: str) -> "dict[str, tuple[Stamp, int, bytes]]":
     """By path: (size, mtime, ctime, inode), when it was hashed, the digest."""
-    rows = db.execute("SELECT path, size, mtime, ctime, inode, hashed, digest FROM context_files WHERE context = ?", (context,))
+    query = "SELECT path, size, mtime, ctime, inode, hashed, digest FROM context_files WHERE context = ?"
+    rows = db.execute(query, (context,)).fetchall()
     return {path: ((size, mtime, ctime, inode), hashed, digest) for path, size, mtime, ctime, inode, hashed, digest in rows}
 
 
