@@ -51,8 +51,6 @@ DEVICE_RULES: "tuple[dict[str, Any], ...]" = (
     {"allow": True, "type": "c", "major": 5, "minor": 1, "access": "rwm"},
     {"allow": True, "type": "c", "major": 5, "minor": 2, "access": "rwm"},
     {"allow": True, "type": "c", "major": 136, "minor": -1, "access": "rwm"},
-    # tun: not in moby's list but in runc's (again since 1.2.4); what it may do still wants CAP_NET_ADMIN
-    {"allow": True, "type": "c", "major": 10, "minor": 200, "access": "rwm"},
 )
 
 SYSCTLS_OF_OWN_NETWORK = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
