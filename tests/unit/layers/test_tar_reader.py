@@ -55,6 +55,15 @@ def test_dialects(form: int) -> None:
     assert (entry["mtime_ns"], entry["content"], entry["kind"]) == (1_234_567_890 * 10**9, b"content", tar.REG)
 
 
+@pytest.mark.parametrize("missing", [512, 1024, 1024 + 1, 1024 + 505])
+def test_the_last_padding_and_the_end_may_be_missing(missing: int) -> None:
+    """Layers that umoci inserts end with the last byte of the last file. Go's reader takes them, so they are about."""
+    whole = make(tarfile.TarInfo("a/b"), b"content", tarfile.USTAR_FORMAT)[: 512 + 512 + 1024]
+    assert one(whole[: len(whole) - missing])["content"] == b"content"
+    with pytest.raises(InvalidArgument, match="unexpected end of tar archive"):
+        one(whole[: 512 + 6])
+
+
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_long_names_and_large_numbers(form: int) -> None:
     info = tarfile.TarInfo("d/" * 200 + "ü")
