@@ -167,6 +167,7 @@ def _bring(
     names = [str(ref)]
     known = image_rows.get(store.db, manifest.config.digest)
     if known is not None:
+        _remember(store, ref, manifest, diff_ids)
         return manifest.config.digest, _rename(store, ref, known.id, digest)
     jobs = [Job(number, *pair) for number, pair in enumerate(zip(manifest.layers, diff_ids, strict=True))]
     new = fetch_layers(store, jobs, lambda job, offset: client.open_blob(ref, job.descriptor, offset), reporter)
@@ -174,7 +175,16 @@ def _bring(
         image_id = images.put_image(
             store, config, body, manifest.media_type, layers, references=names, repo_digest=(ref.name, digest)
         )
+    _remember(store, ref, manifest, diff_ids)
     return image_id, True
+
+
+def _remember(store: images.Store, ref: "Reference", manifest: Manifest, diff_ids: list[str]) -> None:
+    """Which repository has the blobs: a push to another one of its registry need not send them."""
+    with transaction(store.db) as db:
+        for layer, diff_id in zip(manifest.layers, diff_ids, strict=True):
+            if any(blob.digest == layer.digest for blob in layer_rows.blobs(db, diff_id)):
+                layer_rows.add_source(db, layer.digest, ref.name)
 
 
 def _rename(store: images.Store, ref: "Reference", image_id: str, digest: str) -> bool:

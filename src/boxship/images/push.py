@@ -67,11 +67,11 @@ class _Work(NamedTuple):
 def push(store: images.Store, client: Registry, ref: "Reference", progress: Sink | None = None) -> str:
     """Push the image that `ref` names; the digest of its manifest. Raises NotFound, Unauthorized, RegistryError."""
     ref = ref.with_default_tag()
+    reporter = Reporter(progress)
+    reporter.say(f"The push refers to repository [{ref.name}]")
     row = image_rows.by_reference(store.db, str(ref))
     if row is None:
         raise NotFound(f"An image does not exist locally with the tag: {ref.familiar_name}")
-    reporter = Reporter(progress)
-    reporter.say(f"The push refers to repository [{ref.name}]")
     layers = layer_rows.of_image(store.db, row.id)
     for layer in layers:
         reporter.say("Preparing", digests.short(layer.diff_id))

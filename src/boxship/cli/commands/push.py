@@ -23,10 +23,8 @@ def main(call: Call) -> int:
 
     reference = references.parse(call.args[0])
     quiet = call["quiet"]
-    if not quiet:
-        if not reference.tag and not reference.digest:
-            out("Using default tag: latest\n")
-        out(f"The push refers to repository [{reference.domain}/{reference.path}]\n")
+    if not quiet and not reference.tag and not reference.digest:
+        out("Using default tag: latest\n")
     images.push(call.store(), call.args[0], progress=None if quiet else reporter())
     if quiet:
         out(f"{reference.with_default_tag()}\n")
