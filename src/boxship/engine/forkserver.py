@@ -7,6 +7,7 @@ work, or when the code it was loaded from has changed (an upgrade).
 
 import _signal  # type: ignore[import-not-found]  # signal without its enums
 import _socket
+import errno
 import fcntl
 import gc
 import os
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 120
 _LISTENER = 3
+_ROOM = 8  # descriptors: more than a request brings
 
 
 def main() -> "NoReturn":
@@ -109,11 +111,15 @@ class _Server:
             for fd, _ in ready:
                 if fd == self.listener.fileno():
                     self._accept()
-                elif not self._serve_one(self._taken(fd)):
+                elif fd in self.waiting and not self._serve_one(self._taken(fd)):
                     return
 
     def _accept(self) -> None:
-        fd, _ = self.listener._accept()  # type: ignore[attr-defined]
+        try:
+            fd, _ = self.listener._accept()  # type: ignore[attr-defined]
+        except OSError:
+            self._make_room()
+            return
         os.set_inheritable(fd, False)
         connection = _socket.socket(fileno=fd)
         if _peer_uid(connection) != os.geteuid():
@@ -125,6 +131,11 @@ class _Server:
             os.write(self.warmer, b".")
         except OSError:
             pass  # it is only quicker with it
+
+    def _make_room(self) -> None:
+        """Too many open files: those who have been silent for longest go. They connect again if they live."""
+        for oldest in list(self.waiting)[:_ROOM]:
+            self._taken(oldest).close()
 
     def _taken(self, fd: int) -> "_socket.socket":
         self.poll.unregister(fd)
@@ -139,7 +150,7 @@ class _Server:
                 return True
             if _changed(self.stamps):
                 _retire(self.listener, self.paths, force=True)
-                connection.send(b'{"retry":1}')
+                _tell(connection, b'{"retry":1}')
                 return False
             handed = [connection.fileno(), *fds]
             ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(handed)}i", *handed))]
@@ -147,10 +158,14 @@ class _Server:
         except (BrokenPipeError, ConnectionResetError):
             # the process that forks was killed: this one is of no use without it
             _retire(self.listener, self.paths, force=True)
-            connection.send(b'{"retry":1}')
+            _tell(connection, b'{"retry":1}')
             return False
         except OSError as error:
-            _complain(connection, error)
+            if error.errno == errno.EMFILE and self.waiting:
+                self._make_room()
+                _tell(connection, b'{"retry":1}')
+            else:
+                _complain(connection, error)
         finally:
             connection.close()
             for fd in fds:
@@ -179,8 +194,12 @@ def _start_warmer(*others: "_socket.socket") -> int:
 
 
 def _complain(connection: "_socket.socket", error: OSError) -> None:
+    _tell(connection, fastjson.dumps({"error": f"can't fork: {error.strerror}", "kind": "Unavailable"}).encode())
+
+
+def _tell(connection: "_socket.socket", data: bytes) -> None:
     try:
-        connection.send(fastjson.dumps({"error": f"can't fork: {error.strerror}", "kind": "Unavailable"}).encode())
+        connection.send(data)
     except OSError:
         return  # the client is gone
 
@@ -189,7 +208,10 @@ def _child(connection: "_socket.socket", paths: Paths, data: bytes, fds: "list[i
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
     status = 1
     try:
-        connection.send(b'{"accepted":1}')
+        try:
+            connection.send(b'{"accepted":1}')
+        except OSError:
+            os._exit(0)  # the client is gone: nothing has been done for it yet
         if data.startswith(b'{"op":"spilled"'):
             spilled = fds.pop()
             data = os.pread(spilled, os.fstat(spilled).st_size, 0)

@@ -34,23 +34,27 @@ def execute(paths: Paths, connection: "_socket.socket", message: "Document", bod
     except (BoxshipError, OSError) as error:
         if isinstance(error, OSError):
             error = BoxshipError(f"exec failed: {os.strerror(error.errno or 0).lower()}")
-        connection.send(fastjson.dumps(error_document(error)).encode())
+        _tell(connection, error_document(error))
         return
-    reply = fastjson.dumps({"started": child.pid}).encode()
+    started = {"started": child.pid}
     if master >= 0 and message.get("detach"):
-        connection.send(reply)
+        _tell(connection, started)
         _swallow(master, child.pidfd)
     elif master >= 0:
-        connection.sendmsg([reply], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", master))])
+        _tell(connection, started, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", master))])
         os.close(master)
     else:
-        connection.send(reply)
+        _tell(connection, started)
     for fd in fds:
         os.close(fd)
     _, status = os.waitpid(child.pid, 0)
     code = os.waitstatus_to_exitcode(status)
+    _tell(connection, {"exit": code if code >= 0 else 128 - code})
+
+
+def _tell(connection: "_socket.socket", document: "Document", ancillary: "Any" = ()) -> None:
     try:
-        connection.send(fastjson.dumps({"exit": code if code >= 0 else 128 - code}).encode(), _socket.MSG_NOSIGNAL)
+        connection.sendmsg([fastjson.dumps(document).encode()], ancillary, _socket.MSG_NOSIGNAL)
     except OSError:
         return  # nobody waits: exec -d, or a killed client
 

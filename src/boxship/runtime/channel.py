@@ -4,6 +4,7 @@ Light on purpose: all that a shim needs to know of launching. Each module that i
 """
 
 import _socket
+import errno
 import os
 import struct
 
@@ -63,12 +64,16 @@ class Child:
 
 
 def receive(channel: "_socket.socket") -> "tuple[bytes, list[int]]":
-    """One message and the descriptors that came with it."""
-    data, ancillary, _, _ = channel.recvmsg(_LARGEST, _socket.CMSG_SPACE(4 * _MOST_FDS), _socket.MSG_CMSG_CLOEXEC)
+    """One message and the descriptors that came with it. Raises OSError (EMFILE) when they can't all be taken."""
+    data, ancillary, flags, _ = channel.recvmsg(_LARGEST, _socket.CMSG_SPACE(4 * _MOST_FDS), _socket.MSG_CMSG_CLOEXEC)
     fds: list[int] = []
     for level, kind, payload in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             fds.extend(struct.unpack(f"{len(payload) // 4}i", payload[: len(payload) // 4 * 4]))
+    if flags & _socket.MSG_CTRUNC:
+        for fd in fds:
+            os.close(fd)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     return data, fds
 
 

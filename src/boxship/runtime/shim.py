@@ -177,6 +177,7 @@ class Shim:
     def _listen(self) -> None:
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
         listener.bind(f"{self.where}/sock")
+        os.chmod(f"{self.where}/sock", 0o600)
         listener.listen(16)
         self.listener = listener
         self.loop.watch(listener.fileno(), READ, self._accept)
@@ -219,10 +220,11 @@ class Shim:
         try:
             message = fastjson.loads(data)
             self._do(client, message, fds)
-        except (ValueError, KeyError, TypeError) as error:
-            client.tell({"error": f"not a request: {error}", "code": 125})
         except (OSError, KernelError) as error:
             client.tell({"error": str(error), "code": 125})
+        except Exception as error:
+            # whatever a client may send: it must not end the shim, and the container with it
+            client.tell({"error": f"not a request: {error}", "code": 125})
 
     def _do(self, client: Client, message: "dict[str, Any]", fds: "list[int]") -> None:
         operation = message["op"]

@@ -80,10 +80,11 @@ def _open(path: str) -> "Db":
 
 def _make_directories(paths: "Paths") -> None:
     try:
-        # 0711: a container's processes under another uid pass through to their own files, nobody lists (CVE-2021-41091)
+        # nobody else enters (CVE-2021-41091): what containers need of it is mounted for them
+        modes = {paths.root: 0o710, paths.content: 0o700}
         for path in (paths.root, paths.content, paths.layers, paths.containers, paths.volumes, paths.tmp):
-            os.makedirs(path, mode=0o711, exist_ok=True)
-            os.chmod(path, 0o711 if path != paths.content else 0o700)
+            os.makedirs(path, mode=0o710, exist_ok=True)
+            os.chmod(path, modes.get(path, 0o711))
     except OSError as error:
         raise Unavailable(
             f"can't make the store: {error.filename}: {(error.strerror or '').lower()}",
