@@ -40,6 +40,7 @@ class Container:
         self.reserved: list[int] = []
         self.restarts = 0
         self.failures = 0
+        self.unrecorded = False
 
     # -- Hooks ---------------------------------------------------------------------------------------------------------------
     def start(self, streams: Streams) -> Child:
@@ -89,10 +90,18 @@ class Container:
         oom = cgroups.find(self.group).oom_killed()
         again = not status.manual and self.restart_after(status, peek=True) is not None
         remove = bool(self.head["remove"]) or status.remove
-        record.ended(self.paths, self.id, status, oom, self.restarts, again=again, remove=remove and not again)
+        try:
+            record.ended(self.paths, self.id, status, oom, self.restarts, again=again, remove=remove and not again)
+        except (BoxshipError, OSError) as error:
+            self._complain(error)
         if again:
             state = active.read_state(self.paths, self.id) or {}
             active.write_state(self.where, {**state, "pid": 0, "start": 0, "restarting": True})
+
+    def _complain(self, error: Exception) -> None:
+        """A store that takes nothing more, for its disk is full, does not keep the clients from hearing of the end."""
+        self.unrecorded = True
+        os.write(2, f"container {self.id[:12]}: its end could not be recorded: {error}\n".encode())
 
     def restart_after(self, status: Exit, peek: bool = False) -> "float | None":
         """Docker's policies; 100 ms, doubled at each failure up to a minute, forgotten after ten seconds of life."""
@@ -129,7 +138,10 @@ class Container:
                 portmap.unpublish(bridge.names(self.tag)[1], published(network))
             _close(self.reserved)
             self.reserved.clear()
-            record.forget(self.paths, self.id, self.home)
+            try:
+                record.forget(self.paths, self.id, self.home)
+            except (BoxshipError, OSError) as error:
+                self._complain(error)
 
 
 def _reap() -> None:

@@ -31,6 +31,11 @@ def exit_path(paths: "Paths", container_id: str) -> str:
     return f"{paths.containers}/{container_id}/exit.json"
 
 
+def kept_path(paths: "Paths", container_id: str) -> str:
+    """Where the exit record goes when the store takes nothing more."""
+    return f"{active.directory(paths, container_id)}/exit.json"
+
+
 def ended(paths: "Paths", container_id: str, status: "Exit", oom: bool, restarts: int, *, again: bool, remove: bool) -> None:
     """Write down how it ended; `again`: it will restart, and keeps its address and ports; `remove`: its row goes now."""
     state = active.read_state(paths, container_id) or {}
@@ -44,7 +49,12 @@ def ended(paths: "Paths", container_id: str, status: "Exit", oom: bool, restarts
         "again": again,
         "remove": remove,
     }
-    active.write_document(exit_path(paths, container_id), document)
+    try:
+        active.write_document(exit_path(paths, container_id), document)
+    except OSError:
+        # no space left: the run directory lies elsewhere, and recovery looks there too
+        active.write_document(kept_path(paths, container_id), document)
+        raise
     db = database.connect(paths)
     try:
         gone = apply(db, container_id, document)

@@ -79,7 +79,8 @@ def _undo(store: "Store", container_id: str) -> None:
     if address and ports:
         table = bridge.names(store.tag)[1]
         portmap.unpublish(table, [(p.proto, p.host_ip, p.host_port, address[1], p.container_port) for p in ports])
-    document = active.read_document(record.exit_path(store.paths, container_id))
+    kept = active.read_document(record.kept_path(store.paths, container_id))
+    document = kept or active.read_document(record.exit_path(store.paths, container_id))
     if document is None or document.get("started") != state.get("started") or document.get("again"):
         document = _killed(store, container_id, state)
     gone = record.apply(store.db, container_id, document)

@@ -148,7 +148,12 @@ def write_document(path: str, document: "dict[str, Any]") -> None:
     temporary = f"{path}.{os.getpid()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, fastjson.dumps(document).encode())
+        data = fastjson.dumps(document).encode()
+        while data:  # a disk that is about to be full takes a part
+            data = data[os.write(fd, data) :]
+    except OSError:
+        os.unlink(temporary)
+        raise
     finally:
         os.close(fd)
     os.rename(temporary, path)

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from boxship.runtime.stdio import Attachment, Log
 
     class Hooks(Protocol):
-        """What the engine does for a shim."""
+        """What the engine does for a shim. `unrecorded`: the end could not be written down, active/ID stays for recovery."""
+
+        unrecorded: bool
 
         def start(self, streams: Streams) -> Child:
             """Build everything and let the program run. Raises BoxshipError, with nothing left behind."""
@@ -171,7 +173,8 @@ class Shim:
         while self.streams.waiting() and time.monotonic() < deadline:
             self.loop.step(1.0)
         self.streams.close()
-        active.remove(self.where)
+        if not self.hooks.unrecorded:
+            active.remove(self.where)
 
     # -- clients -------------------------------------------------------------------------------------------------------------
     def _listen(self) -> None:

@@ -60,11 +60,17 @@ def connect(paths: "Paths") -> "Db":
         version = db.execute("PRAGMA user_version").fetchone()[0]
     except OperationalError:
         _make_directories(paths)
-        db = _open(paths.db)
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        try:
+            db = _open(paths.db)
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+        except OperationalError as error:
+            raise in_words(error) from None
     if version == 0:
         _make_directories(paths)
-        _create(db, paths.db)
+        try:
+            _create(db, paths.db)
+        except OperationalError as error:
+            raise in_words(error) from None
     elif version != _VERSION:
         raise Unavailable(f"the store was made by another version of Boxship: {paths.root}", hint="give BOXSHIP_ROOT another path")
     return db
@@ -107,7 +113,8 @@ def _create(db: "Db", path: str) -> None:
             db.execute(f"PRAGMA user_version={_VERSION}")
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:
+            db.execute("ROLLBACK")
         raise
 
 
@@ -140,7 +147,8 @@ class transaction:
             try:
                 self.db.execute("COMMIT")
             except OperationalError as failed:
-                self.db.execute("ROLLBACK")
+                if self.db.in_transaction:  # a full disk makes SQLite roll back by itself
+                    self.db.execute("ROLLBACK")
                 raise in_words(failed) from None
             return
         if self.db.in_transaction:
@@ -157,6 +165,9 @@ def in_words(error: "sqlite3.OperationalError") -> Unavailable:
         return Unavailable("no space left on the store's disk", hint="free some, or give BOXSHIP_ROOT another disk")
     if "readonly" in text or "unable to open" in text:
         return Unavailable("the store can't be written", hint="run as root, or set BOXSHIP_ROOT to a directory of your own")
+    if "disk I/O" in text:
+        # what SQLite says when it can't make its files grow, too
+        return Unavailable(f"the store's database: {text}", hint="is there space left on its disk? see df, and the kernel's log")
     return Unavailable(f"the store's database: {text}")
 
 
