@@ -34,15 +34,26 @@ def default(store: "Store") -> Network:
 
 
 def _choose(store: "Store") -> Network:
+    import fcntl
+    import os
+
     from boxship.linux import rtnetlink
     from boxship.network import bridge, ipam
 
-    with rtnetlink.Route() as route:
-        addresses = [address for _, address in route.addresses()]
-        routes = [destination for destination, _, _ in route.routes()]
-    subnet = bridge.choose_subnet(store.settings, addresses, routes)
+    # one store at a time on this machine, until the choice shows as the bridge's address: two would choose the same
+    turn = os.open("/sys/class/net", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        with rtnetlink.Route() as route:
+            addresses = [address for _, address in route.addresses()]
+            routes = [destination for destination, _, _ in route.routes()]
+        subnet = bridge.choose_subnet(store.settings, addresses, routes)
+        name, table = bridge.names(store.tag)
+        bridge.ensure(name, table, subnet)
+    finally:
+        os.close(turn)
     gateway = ipam.gateway(subnet)
-    return Network(BRIDGE, bridge.names(store.tag)[0], subnet, gateway, networks.number(gateway))
+    return Network(BRIDGE, name, subnet, gateway, networks.number(gateway))
 
 
 def mode(host: "Document") -> str:
