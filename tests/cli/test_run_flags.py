@@ -505,3 +505,14 @@ def test_exec_of_a_stopped_container(shop: stores.Store) -> None:
     done = shop.run("exec", name, "true", check=False)
     shop.run("rm", name)
     assert (done.returncode, f"container {name} is not running" in done.stderr) == (1, True)
+
+
+def test_stores_that_begin_at_once_get_networks_of_their_own() -> None:
+    with contextlib.ExitStack() as stack:
+        shops = [stack.enter_context(stores.make()) for _ in range(4)]
+        for one in shops:
+            put_busybox(one)
+        commands = [one.popen("run", "--rm", "busybox", "sh", "-c", "ip route | sed -n 's/ .*//p' | tail -1") for one in shops]
+        subnets = [command.communicate(timeout=60)[0].strip() for command in commands]
+    assert len(set(subnets)) == 4, subnets
+    assert all(re.fullmatch(r"[\d.]+/\d+", subnet) for subnet in subnets)
