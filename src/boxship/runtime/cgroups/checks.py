@@ -18,6 +18,8 @@ _MAX_CPU = 8192
 def validate(host: "dict[str, Any]", *, ncpu: int, cpus: str = "", mems: str = "", realtime: bool = True) -> None:
     """Raises InvalidArgument for limits that Docker refuses. `cpus` and `mems` are lists such as 0-3; empty: not checked."""
     _memory(host)
+    if not 0 <= (host.get("ShmSize") or 0) < 1 << 63:
+        raise _refused("SHM size can not be less than 0", "see --shm-size")
     _cpu(host, ncpu, realtime)
     _available(host.get("CpusetCpus") or "", cpus, "cpuset cpus", "CPUs")
     _available(host.get("CpusetMems") or "", mems, "cpuset mems", "memory nodes")
@@ -29,7 +31,7 @@ def validate(host: "dict[str, Any]", *, ncpu: int, cpus: str = "", mems: str = "
 def _memory(host: "dict[str, Any]") -> None:
     memory, swap = host.get("Memory") or 0, host.get("MemorySwap") or 0
     reservation, swappiness = host.get("MemoryReservation") or 0, host.get("MemorySwappiness")
-    if memory and memory < _LEAST_MEMORY:
+    if memory and not _LEAST_MEMORY <= memory < 1 << 63:  # Docker's own number overflows there, with the same words
         raise _refused("Minimum memory limit allowed is 6MB", "give a larger value to -m")
     if memory > 0 and 0 < swap < memory:
         message = "Minimum memoryswap limit should be larger than memory limit, see usage"
