@@ -200,7 +200,7 @@ def _add_layers(db: "Db", layers: list[NewLayer], chains: list[str], placed: dic
 
 
 def tree_size(directory: str) -> int:
-    """Bytes of the regular files below, a file with several names once."""
+    """Bytes of the files below, a file with several names once; a link's are those of its target's name, as Docker counts."""
     total = 0
     seen = set()
     pending = [directory]
@@ -209,7 +209,7 @@ def tree_size(directory: str) -> int:
             for entry in scan:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
-                elif entry.is_file(follow_symlinks=False):
+                else:
                     info = entry.stat(follow_symlinks=False)
                     if info.st_nlink == 1 or info.st_ino not in seen:
                         seen.add(info.st_ino)

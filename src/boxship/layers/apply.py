@@ -29,7 +29,7 @@ _DEVICES = {tar.CHAR: stat.S_IFCHR, tar.BLOCK: stat.S_IFBLK, tar.FIFO: stat.S_IF
 
 
 class Applied(NamedTuple):
-    """`size`: bytes of all regular files; `files`: entries; `implied`: directories that had no entry of their own."""
+    """`size`: bytes of all files, a link's those of its target's name; `files`: entries; `implied`: directories without one."""
 
     size: int
     files: int
@@ -196,6 +196,7 @@ class _Job:
         fd, _ = self.tree.parent(parent)
         if not header.link:
             raise InvalidArgument(f"symbolic link without a target: {self.name[:200].decode(errors='replace')}")
+        self.size += len(header.link)
         try:
             os.symlink(header.link, name, dir_fd=fd)
         except FileExistsError:
@@ -276,6 +277,7 @@ class _Job:
         else:
             os.mknod(name, info.st_mode, info.st_rdev, dir_fd=fd)
         self._dress(fd, name, header, chmod=not stat.S_ISLNK(info.st_mode))
+        self.size += info.st_size
 
     # --- directories
 
