@@ -22,7 +22,9 @@ def main(call: Call) -> int:
 
     if not call["input"] and sys.stdin.isatty():
         raise ClientError("requested load from stdin, but stdin is empty")
-    store, progress = call.store(), None if call["quiet"] else reporter()
+    # as with Docker, a script that reads the names of the images reads nothing else
+    quiet = call["quiet"] or not sys.stdout.isatty()
+    store, progress = call.store(), None if quiet else reporter()
     if call["input"]:
         with open(call["input"], "rb") as file:
             lines = images.load(store, file, progress=progress)
