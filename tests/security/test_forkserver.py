@@ -181,7 +181,7 @@ def test_nothing_grows(den: stores.Store) -> None:
     works(den)
     before = servers(den)
     fds, memory = growth(before)
-    script = "i=0; while [ $i -lt 25 ]; do {0} run --rm busybox true; {0} exec grown true; i=$((i+1)); done".format(
+    script = "i=0; while [ $i -lt 15 ]; do {0} run --rm busybox true; {0} exec grown true; i=$((i+1)); done".format(
         stores.command()
     )
     subprocess.run(["sh", "-c", f"({script}) & ({script}) & wait"], env=den.env, check=True, timeout=100)

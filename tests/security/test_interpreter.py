@@ -172,7 +172,7 @@ def test_only_the_streams_are_open(den: stores.Store) -> None:
         assert shown.count("3") <= 1 + ("--init" not in flags and "exec" not in flags), (flags, shown)
 
 
-@pytest.mark.parametrize("number", [3, 4, 5, 7, 8, 9, 12, 17, 22])
+@pytest.mark.parametrize("number", [3, 5, 8, 12, 17])
 def test_working_directories_of_descriptors(den: stores.Store, number: int, tmp_path: pathlib.Path) -> None:
     """CVE-2024-21626"""
     where = f"/proc/self/fd/{number}"

@@ -7,8 +7,9 @@ import os
 import time
 
 from boxship import fastjson
-from boxship.engine import client, mountpoints, names, networks, record, recovery
+from boxship.engine import client, mountpoints, names, networks, record, recovery, turns
 from boxship.engine.session import Pipes, Session
+from boxship.engine.turns import claim, end_now, is_running, until_gone
 from boxship.errors import BoxshipError, Conflict, InvalidArgument, NotFound, NotModified
 from boxship.oci import spec as oci
 from boxship.runtime import active
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     Document = dict[str, Any]
 
 _SIGTERM, _SIGKILL = 15, 9
-_PATIENCE = 15.0  # seconds for what another command does to the same container
 
 
 # -- finding -------------------------------------------------------------------------------------------------------------------
@@ -42,17 +42,6 @@ def find(store: "Store", ident: str) -> "Container":
     if row is None:
         raise NotFound(f"No such container: {ident}")
     return row
-
-
-def is_running(store: "Store", container_id: str) -> bool:
-    """Does its program run now? Not while it waits to be restarted, and not once its exit is written."""
-    if not active.holder(store.paths, container_id, active.SHIM, 1):
-        return False
-    state = active.read_state(store.paths, container_id)
-    if state is None or not state.get("pid"):
-        return False
-    ended = active.read_document(record.exit_path(store.paths, container_id))
-    return ended is None or ended.get("started") != state.get("started")
 
 
 # -- create --------------------------------------------------------------------------------------------------------------------
@@ -299,7 +288,7 @@ def start(
     """Start a created or stopped container. Raises NotModified when it runs already."""
     recovery.sweep(store)
     row = find(store, ident)
-    lock = _claim(store, row.id)
+    lock = claim(store, row.id)
     if lock is None:
         raise NotModified(f"container already started: {ident}")
     try:
@@ -313,78 +302,19 @@ def start(
     return row.id, launch(store, created, attach=attach, size=size)
 
 
-def _claim(store: "Store", container_id: str) -> "active.Lock | None":
-    """active/ID for us alone, once whoever starts, ends or removes the container is done; None when it runs (or restarts)."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        if not active.holder(store.paths, container_id, active.STARTER, 1):
-            if is_running(store, container_id) or _is_restarting(store, container_id):
-                return None
-            if not active.holder(store.paths, container_id):
-                try:
-                    return _begin(store, container_id)
-                except Conflict:
-                    pass  # somebody was quicker
-        if time.monotonic() > deadline:
-            raise Conflict(f"the container is being started or stopped: {container_id[:12]}")
-        time.sleep(0.002)
-
-
-def _begin(store: "Store", container_id: str) -> active.Lock:
-    if os.path.isdir(active.directory(store.paths, container_id)):
-        recovery.recover(store, container_id)
-    return active.begin(store.paths, container_id)
-
-
-def _is_restarting(store: "Store", container_id: str) -> bool:
-    """Does its shim wait to start it again?"""
-    if not active.holder(store.paths, container_id, active.SHIM, 1):
-        return False
-    return bool((active.read_state(store.paths, container_id) or {}).get("restarting"))
-
-
-def _shim(store: "Store", container_id: str) -> "client.Connection | None":
-    """Its shim, once a start that is under way has come to an end; None: it has none."""
-    deadline = time.monotonic() + _PATIENCE
-    while active.holder(store.paths, container_id, active.STARTER, 1) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    return client.shim(store.paths, container_id)
-
-
-def _tell(connection: "client.Connection", document: "Document") -> bool:
-    """False: the shim has ended meanwhile."""
-    try:
-        connection.send(document)
-    except OSError:
-        return False
-    return True
-
-
 # -- stop, kill, wait ------------------------------------------------------------------------------------------------------------
 def stop(store: "Store", ident: str, timeout: "int | None" = None, signal: "str | None" = None) -> None:
     """Signal, wait, kill. Raises NotModified when it does not run. `timeout` -1: never kill."""
     recovery.sweep(store)
     row = find(store, ident)
-    connection = _shim(store, row.id)
+    connection = turns.shim(store, row.id)
     if connection is None:
         raise NotModified(f"container already stopped: {ident}")
     config = fastjson.loads(row.config)
     seconds = timeout if timeout is not None else config.get("StopTimeout")
     number = signal_number(signal or config.get("StopSignal") or "SIGTERM")
-    if _tell(connection, {"op": "stop", "signal": number, "timeout": 10 if seconds is None else seconds}):
-        _until_gone(connection)
-
-
-def _until_gone(connection: "client.Connection") -> "int | None":
-    """The exit code, once the shim has told it; None when the shim died."""
-    while True:
-        document, _ = connection.receive()
-        if document is None:
-            return None
-        if "exit" in document:
-            return int(document["exit"])
-        if "error" in document:
-            raise client.rebuilt(document)
+    if turns.tell(connection, {"op": "stop", "signal": number, "timeout": 10 if seconds is None else seconds}):
+        until_gone(connection)
 
 
 def signal_number(text: str) -> int:
@@ -406,12 +336,12 @@ def kill(store: "Store", ident: str, signal: str = "SIGKILL") -> None:
     number = signal_number(signal)
     recovery.sweep(store)
     row = find(store, ident)
-    connection = _shim(store, row.id)
+    connection = turns.shim(store, row.id)
     if connection is None or not is_running(store, row.id):
         raise Conflict(f"cannot kill container: {ident}: container {row.id} is not running")
     if number == _SIGKILL:
         connection.send({"op": "stop", "signal": number, "timeout": 0})
-        _until_gone(connection)
+        until_gone(connection)
     else:
         connection.send({"op": "signal", "signal": number})
         connection.send({"op": "sync"})
@@ -424,7 +354,7 @@ def wait(store: "Store", ident: str) -> int:
     recovery.sweep(store)
     row = find(store, ident)
     connection = client.shim(store.paths, row.id)
-    code = _until_gone(connection) if connection is not None else None
+    code = until_gone(connection) if connection is not None else None
     if code is not None:
         return code
     recovery.sweep(store)
@@ -438,7 +368,7 @@ def remove(store: "Store", ident: str, force: bool = False, volumes: bool = Fals
     recovery.sweep(store)
     row = find(store, ident)
     while True:
-        lock = _claim(store, row.id)
+        lock = claim(store, row.id)
         if lock is not None:
             _remove_stopped(store, lock, volumes)
             return
@@ -448,7 +378,7 @@ def remove(store: "Store", ident: str, force: bool = False, volumes: bool = Fals
             )
         connection = client.shim(store.paths, row.id)
         if connection is not None:
-            _end_now(connection, remove=not _keeps_volumes(store, row.id, volumes))
+            end_now(connection, remove=not _keeps_volumes(store, row.id, volumes))
             connection.close()
         if containers.get(store.db, row.id) is None:
             return
@@ -487,7 +417,7 @@ def prune(store: "Store") -> "Document":
     running = recovery.sweep(store)
     deleted, freed = [], 0
     for row in containers.all_containers(store.db):
-        lock = None if row.id in running else _claim(store, row.id)
+        lock = None if row.id in running else claim(store, row.id)
         if lock is None:
             continue
         upper = f"{store.paths.containers}/{row.id}/upper"
@@ -586,20 +516,12 @@ def inspect(store: "Store", ident: str, size: bool = False) -> "Document":
     return containerlist.document(store, find(store, ident), running, size)
 
 
-def _end_now(connection: "client.Connection", remove: bool = False) -> None:
-    try:
-        connection.send({"op": "stop", "signal": _SIGKILL, "timeout": 0, "remove": remove})
-        _until_gone(connection)
-    except (BoxshipError, OSError):
-        return  # it has ended by itself
-
-
 def discard(store: "Store", container_id: str) -> None:
     """Take back a container that was created a moment ago. Its shim may still be starting it, or undoing that."""
     try:
         connection = client.shim(store.paths, container_id)
         if connection is not None:
-            _end_now(connection)
+            end_now(connection)
         remove(store, container_id, force=True, volumes=True)
     except BoxshipError:
         recovery.sweep(store)

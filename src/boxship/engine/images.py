@@ -129,9 +129,9 @@ def remove(store: Store, name: str, force: bool = False, prune: bool = True) -> 
 
 
 def _running(store: Store) -> Callable[[str], bool]:
-    from boxship.engine import containers
+    from boxship.engine import turns
 
-    return lambda container_id: containers.is_running(store, container_id)
+    return lambda container_id: turns.is_running(store, container_id)
 
 
 def prune(store: Store, all: bool = False, filters: Filters | None = None) -> Document:  # noqa: A002
