@@ -61,6 +61,7 @@ ON_PURPOSE: dict[str, tuple[str | None, str | None, str]] = {
     "mount /sys/fs/cgroup": ("tmpfs .*rw", "tmpfs .*ro", "on v1 runc of 20.10 leaves the tmpfs above the hierarchies writable; nothing needs that"),
     "path /sys/fs/cgroup": ("directory of some, can be written to", "directory of some, cannot be written to", "the same"),
     "mount /sys/fs/cgroup/systemd": ("cgroup .*name=systemd.*", None, "v1's named hierarchy without a controller: there is nothing to see in it"),
+    "status SigIgn": ("[0-9a-f]{16}", "0{16}", "dockerd hands on what it was started with; nothing that was ignored is inherited from us"),
     "device c:10:200": ("made, opened", "made, Operation not permitted", "tun: in the list of runc, not in moby's; --device /dev/net/tun gives it"),
 }  # fmt: skip
 # not in this table because the namespaces' names are compared with the host's: 20.10 makes no cgroup namespace on v1, we do on both

@@ -491,6 +491,7 @@ def test_a_failure_to_connect_leaves_nothing() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.serial
 @isolated
 def test_a_restarted_container_is_reached_at_once() -> None:
     info = bridge.ensure(NAME, TABLE, SUBNET)

@@ -24,7 +24,7 @@ _LOOPBACK = 1  # in every network namespace
 # `default` is what eth0 starts from; lo keeps ::1, as Docker's containers do.
 _SYSCTLS = (("ipv6/conf/default/disable_ipv6", b"1"), ("ipv6/conf/default/accept_ra", b"0"))
 
-_SETTLE_SECONDS = 0.05
+_SETTLE_SECONDS = 0.5
 _SETTLE_STEP = 0.0005
 
 
