@@ -19,6 +19,7 @@ from boxship.build.source import open_source
 from boxship.build.workplace import Workplace
 from boxship.engine import buildimages
 from boxship.engine.buildrun import Runner
+from boxship.engine.store import need_root
 from boxship.errors import BoxshipError, BuildFailed, DockerfileError, InvalidArgument
 from boxship.images import store as images
 from boxship.oci import reference as references
@@ -71,6 +72,7 @@ def build(store: Store, options: BuildOptions, sink: Sink) -> str:
 
     Raises DockerfileError, BuildFailed, InvalidArgument, Unsupported, Unavailable; KeyboardInterrupt passes through.
     """
+    need_root("a build")
     names = [_tag(text) for text in options.tags]
     progress = Progress(sink)
     with images.hold(store), Workplace(store.paths) as place:

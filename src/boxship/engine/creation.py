@@ -5,6 +5,7 @@ import time
 
 from boxship import fastjson
 from boxship.engine import client, mountpoints, names, networks, recovery
+from boxship.engine.store import need_root
 from boxship.errors import Conflict, InvalidArgument
 from boxship.oci import spec as oci
 from boxship.runtime import active
@@ -45,6 +46,7 @@ def create(
     """
     from boxship.runtime.cgroups import checks
 
+    need_root("a container")
     if name and not names.is_valid(name):
         raise InvalidArgument(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
     config = merge(config, fastjson.loads(image.config).get("config") or {})

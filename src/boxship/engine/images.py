@@ -177,8 +177,10 @@ def pull(store: Store, name: str, platform: str | None = None, progress: Progres
 
     Raises InvalidReference, NotFound, Unauthorized, RegistryError, Unavailable.
     """
+    from boxship.engine.store import need_root
     from boxship.images import pull as pulling
 
+    need_root("unpacking an image")
     reference = references.parse(name).with_default_tag()
     wanted = Platform.parse(platform) if platform else None
     with _client(store) as client:
@@ -241,8 +243,10 @@ def _tags_of(store: Store, repository: str) -> list[tuple[Image, str]]:
 
 def load(store: Store, source: IO[bytes], progress: Progress | None = None, platform: str | None = None) -> list[str]:
     """Load the images of an archive; the lines that say so ("Loaded image: x", "Loaded image ID: sha256:...")."""
+    from boxship.engine.store import need_root
     from boxship.images import load as loading
 
+    need_root("unpacking an image")
     wanted = Platform.parse(platform) if platform else None
     lines = []
     for one in loading.load(store, source, progress, wanted):
@@ -261,8 +265,10 @@ def import_image(
     platform: str | None = None,
 ) -> str:
     """Make an image of the tar of a file system; its ID. `changes`: Dockerfile instructions that set its configuration."""
+    from boxship.engine.store import need_root
     from boxship.images import importing
 
+    need_root("unpacking an image")
     name = str(references.tag_target(reference)) if reference else None
     config, author = configuration(changes)
     wanted = Platform.parse(platform) if platform else None

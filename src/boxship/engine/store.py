@@ -1,6 +1,9 @@
 """A store, opened: where it lies, its database, its settings. The first argument of every use case. On the hot path."""
 
+import os
+
 from boxship import config
+from boxship.errors import Forbidden
 from boxship.state import db as database
 
 TYPE_CHECKING = False
@@ -25,6 +28,12 @@ class Store:
         if self._settings is None:
             self._settings = config.settings()
         return self._settings
+
+
+def need_root(what: str) -> None:
+    """Containers without root come with a later version: say so before anything is pulled or made. Raises Forbidden."""
+    if os.geteuid() != 0:
+        raise Forbidden(f"{what} needs root: containers without root are not supported yet", hint="sudo -E, or a root shell")
 
 
 def open_store(root: "str | None" = None) -> Store:
