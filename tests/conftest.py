@@ -7,6 +7,7 @@ the tables, which are no part of the repository, are absent.
 import fcntl
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,11 @@ from tests import registry as registries
 _ALLOWED = ("this machine cannot", "the conformance tables are absent", "the schemas are absent")
 _OF_THE_MACHINE = ("not installed", "needs root", "missing", "absent", "make install")
 _IN_CI = os.environ.get("BOXSHIP_CI") == "1"
+
+# a test run started in the background ignores these, and what is ignored is inherited: the programs under test would not end by them
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 
