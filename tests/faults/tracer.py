@@ -55,7 +55,8 @@ class _Tracer:
         self.done = False
 
     def run(self) -> None:
-        options = _O_SYSGOOD | (_O_EXEC | _O_FORK | _O_VFORK | _O_CLONE if self.heirs else 0)
+        # without heirs: its threads, and no process that it starts
+        options = _O_SYSGOOD | (_O_EXEC | _O_FORK | _O_VFORK | _O_CLONE if self.heirs else _O_CLONE)
         for pid in self.roles:
             if not _ptrace(_SEIZE, pid, 0, options):
                 os.write(self.report, b"E")

@@ -75,6 +75,7 @@ def build(store: Store, options: BuildOptions, sink: Sink) -> str:
     need_root("a build")
     names = [_tag(text) for text in options.tags]
     progress = Progress(sink)
+    images.tidy(store)
     with images.hold(store), Workplace(store.paths) as place:
         source = _load(options, place, progress)
         try:

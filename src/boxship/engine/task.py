@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _STOP_CHECK_MS = 50
+_KILLED = 137
 
 
 class TaskSpec:
@@ -86,7 +87,7 @@ class Tasks:
         connection = client.request(self.store.paths, self._message(spec, sandbox, pipes.names), fds)
         pipes.sent()
         try:
-            return _follow(connection, pipes.session, sandbox, output, stop)
+            return _follow(self.store, connection, pipes.session, sandbox, output, stop)
         finally:
             connection.close()
             for fd in (pipes.session.stdout, pipes.session.stderr):
@@ -157,7 +158,18 @@ def _default(db: "Any", store: "Store") -> "Any":
     return networks.default(Store(store.paths, db))
 
 
+def _ended(store: "Store", code: "int | None") -> int:
+    """The supervisor is gone. When it has not said how the step ended it was killed, and left its group for us to remove."""
+    if code is not None:
+        return code
+    from boxship.engine import stepgroups
+
+    stepgroups.sweep_soon(store.tag)
+    return _KILLED
+
+
 def _follow(
+    store: "Store",
     connection: "client.Connection",
     session: "Any",
     sandbox: Sandbox,
@@ -182,8 +194,7 @@ def _follow(
                 continue
             document, fds = connection.receive()
             if document is None:
-                poll.unregister(fd)
-                return 137 if code is None else code
+                return _ended(store, code)
             if fds and sandbox.fd < 0:
                 sandbox.fd = fds[0]
             if "error" in document:

@@ -10,7 +10,7 @@ import struct
 
 from boxship import fastjson
 from boxship.config import Paths, store_tag
-from boxship.engine import specgen, stage, stubs
+from boxship.engine import specgen, stage, stepgroups, stubs
 from boxship.engine.keeper import set_name
 from boxship.errors import BoxshipError, KernelError
 from boxship.layers.remove import remove_tree
@@ -41,7 +41,7 @@ class Step:
     def start(self) -> Child:
         os.makedirs(f"{self.home}/merged", mode=0o755, exist_ok=True)
         request = self._request()
-        self.cgroup = cgroups.create(self.tag, f"build-{self.id[:16]}", request.spec["linux"]["resources"])
+        self.cgroup = cgroups.create(self.tag, stepgroups.own_name(), request.spec["linux"]["resources"])
         request.cgroup_procs = self.cgroup.join_fds()
         request.cgroup_mounts = cgroups.mounts()
         mode = self.message["network"]["mode"]
@@ -136,6 +136,8 @@ def supervise(paths: Paths, connection: "_socket.socket", message: "Document", b
         connection.sendmsg([reply], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)])
     else:
         connection.send(reply)
+    if step.sandbox is not None:
+        stepgroups.sweep(step.tag)  # once for each build, and while the step runs already
     code = _wait(connection, child)
     step.undo()
     try:

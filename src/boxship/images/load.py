@@ -51,6 +51,7 @@ class _Found(NamedTuple):
 def load(store: images.Store, source: IO[bytes], progress: Sink | None = None, platform: Platform | None = None) -> list[Loaded]:
     """Load all images of an archive, plain or compressed. Raises InvalidArgument for what is none, Unsupported for old forms."""
     reporter = Reporter(progress)
+    images.tidy(store)
     with scratch(store, "load") as folder, open_archive(source, folder) as archive:
         loaded = []
         for found in _images(archive, platform):

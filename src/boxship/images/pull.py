@@ -2,7 +2,7 @@
 
 The config lists all diff IDs, so every chain ID is known before the first byte of a layer, and one SELECT tells which are here.
 A pull that was killed left partial blobs in content/ingest: the next one goes on where they end. What it unpacked
-lies in tmp/ without a lock, for anybody to remove.
+lies in tmp/ without a lock: the next pull, load or build removes it.
 """
 
 import contextlib
@@ -82,6 +82,7 @@ def pull(
     wanted = (platform or Platform()).with_defaults()
     body, manifest = select(client, ref, found.body, found.descriptor, wanted)
     digest = found.descriptor.digest
+    images.tidy(store)
     with images.content(store).hold():
         config = _config(store, client, ref, manifest)
         image_id, fresh = _bring(store, client, ref, body, manifest, config, digest, reporter, platform)

@@ -4,7 +4,8 @@
     layers/SHORT    the unpacked layer
     database        layers, layer_blobs, images, image_layers, image_refs, repo_digests
 
-A kill before the transaction leaves blobs and directories that no row names: sweep() removes them.
+A kill before the transaction leaves blobs and directories that no row names: tidy() removes the directories before the
+next build, pull or load, sweep() both.
 """
 
 import fcntl
@@ -321,11 +322,32 @@ def sweep(store: "Store") -> Swept:
     return Swept(swept.freed + freed, swept.chains)
 
 
+def tidy(store: "Store") -> None:
+    """Remove the directories that kills have left. Blobs and partial ones stay: the same pull goes on from them.
+
+    Call it before `hold`: it does nothing while somebody adds layers. Two directories are read when there is nothing to do.
+    """
+    if not _scratch(store) and not _orphan_directories(store):
+        return
+    with content(store).exclusive() as alone:
+        if not alone:
+            return
+        for name in _orphan_directories(store):
+            overlay.remove_layer(store.paths, name)
+        _sweep_scratch(store)
+
+
+def _scratch(store: "Store") -> list[str]:
+    try:
+        names = os.listdir(store.paths.tmp)
+    except FileNotFoundError:
+        return []
+    return [name for name in names if name.startswith(("pull-", "load-", "import-", "rm-"))]
+
+
 def _sweep_scratch(store: "Store") -> None:
     """Remove from tmp/ what a killed pull, load, import or removal left there: nobody holds its lock."""
-    for name in os.listdir(store.paths.tmp):
-        if not name.startswith(("pull-", "load-", "import-", "rm-")):
-            continue
+    for name in _scratch(store):
         try:
             _remove_unlocked(f"{store.paths.tmp}/{name}")
         except OSError:
