@@ -55,9 +55,10 @@ def groups():
 subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=True)
 os.environ |= {"BOXSHIP_ROOT": STORE, "PYTHONPATH": SOURCE, "HOME": "/mnt", "TMPDIR": "/mnt", "PYTHONDONTWRITEBYTECODE": "1"}
 os.environ.pop("BOXSHIP_RUN", None)
-load("overlay", "veth", "bridge", "nf_tables", "nft_ct", "nft_masq")
 
 keep("import", "import", BUSYBOX, "busybox")
+keep("no overlay", "run", "--rm", "--network", "none", "busybox", "echo", "hello")
+load("overlay", "veth", "bridge", "nf_tables", "nft_ct", "nft_masq")
 keep("bridge", "run", "--rm", "busybox", "echo", "hello")
 keep("echo", "run", "--rm", "--network", "none", "busybox", "echo", "hello")
 keep("exit", "run", "--rm", "--network", "host", "busybox", "sh", "-c", "exit 42")
@@ -166,6 +167,13 @@ def test_a_kernel_without_nat_is_told_so(facts: Any) -> None:
     assert (code, out) == (125, "")
     assert "this kernel can't make the network" in err
     assert "hint: it needs bridge, veth and nf_tables with nat" in err
+
+
+def test_a_kernel_without_overlayfs_is_told_so(facts: Any) -> None:
+    code, out, err = facts["no overlay"]
+    assert (code, out) == (125, "")
+    assert "can't mount the container's root: mount overlay" in err
+    assert "\nhint: the kernel needs overlayfs: modprobe overlay\n" in err
 
 
 def test_a_detached_container(facts: Any) -> None:

@@ -19,6 +19,7 @@ import fcntl
 import os
 import stat
 import struct
+from errno import ENODEV
 
 from boxship.errors import BoxshipError, KernelError
 from boxship.linux import ns, prctl, tty
@@ -188,7 +189,9 @@ def _mount(request: Request, linux: "dict[str, Any]") -> rootfs.Root:
     try:
         root = rootfs.prepare(path, request.rootfs_mounts, request.lower_directory, propagation)
     except KernelError as error:
-        raise BoxshipError(f"can't mount the container's root: {error}", hint=error.hint) from None
+        # mount(2): the kernel does not have that type of file system, or its module is not loaded
+        hint = "the kernel needs overlayfs: modprobe overlay" if error.errno == ENODEV else error.hint
+        raise BoxshipError(f"can't mount the container's root: {error}", hint=hint) from None
     rootfs.mount_all(root, request.spec, request.cgroup_mounts)
     # runc makes a working directory that the image lacks, and so does Docker
     directory = root.make(request.prepared.cwd, directory=True)
