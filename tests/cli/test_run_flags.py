@@ -402,10 +402,21 @@ def leftovers(shop: stores.Store) -> list[str]:
     return sorted(f"{folder}/{name}" for folder in folders if os.path.isdir(folder) for name in os.listdir(folder))
 
 
+def settled(shop: stores.Store) -> list[str]:
+    """What is there once the shims of the tests before have torn down."""
+    last, since = leftovers(shop), time.monotonic()
+    while time.monotonic() - since < 0.5:
+        time.sleep(0.02)
+        now = leftovers(shop)
+        if now != last:
+            last, since = now, time.monotonic()
+    return last
+
+
 @pytest.mark.parametrize(("words", "code", "part"), BAD, ids=[" ".join(row[0]) for row in BAD])
 def test_bad_run(shop: stores.Store, words: list[str], code: int, part: str) -> None:
     shop.run("ps", "-aq")  # the next command undoes what the last left
-    before = leftovers(shop)
+    before = settled(shop)
     done = shop.run("run", "--rm", *words, check=False)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
@@ -441,7 +452,7 @@ def same(shop: stores.Store) -> Iterator[None]:
 
 @pytest.mark.parametrize(("words", "code", "part"), BAD_CREATE, ids=[" ".join(row[0]) for row in BAD_CREATE])
 def test_bad_create(shop: stores.Store, same: None, words: list[str], code: int, part: str) -> None:
-    before = leftovers(shop)
+    before = settled(shop)
     done = shop.run("create", *words, check=False)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert part in done.stderr
