@@ -14,7 +14,7 @@ The rules name the bridge and the subnet; a comment on the table and the alias o
 `ensure` sees with two questions to the kernel that nothing is to be done.
 """
 
-from errno import EEXIST, ENODEV, ENOENT, EOPNOTSUPP, EPERM
+from errno import EEXIST, ENODEV, ENOENT, EOPNOTSUPP, EPERM, EPROTONOSUPPORT
 
 from boxship.errors import BoxshipError, Conflict, Forbidden, InvalidArgument, KernelError, Unavailable, Unsupported
 from boxship.linux import nftables as nft
@@ -203,7 +203,7 @@ def ensure(name: str, table: str, subnet: str) -> BridgeInfo:
 def _in_words(error: KernelError, name: str) -> BoxshipError:
     if error.errno == EPERM:
         return Forbidden(f"no permission to set up the network {name}", hint="run as root, or use --network host")
-    if error.errno == EOPNOTSUPP:
+    if error.errno in (EOPNOTSUPP, EPROTONOSUPPORT):
         return Unsupported(
             f"this kernel can't make the network {name}: {error}",
             hint="it needs bridge, veth and nf_tables with nat; --network host works without them",
